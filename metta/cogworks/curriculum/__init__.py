@@ -1,0 +1,130 @@
+"""Curriculum learning: choose, for every environment, the task its agent learns most from next.
+
+Needs numpy and pydantic. :class:`CurriculumEnv` needs pufferlib, and is imported when first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from metta.cogworks.curriculum.curriculum import (
+    Curriculum,
+    CurriculumAlgorithm,
+    CurriculumAlgorithmConfig,
+    CurriculumConfig,
+    CurriculumTask,
+    DiscreteRandomConfig,
+    DiscreteRandomCurriculum,
+    TaskExplanation,
+    lag_bound,
+)
+from metta.cogworks.curriculum.learning_progress_algorithm import LearningProgressAlgorithm, LearningProgressConfig
+from metta.cogworks.curriculum.lp_scorers import (
+    BasicLPScorer,
+    BidirectionalLPScorer,
+    ColumnScorer,
+    LearnabilityScorer,
+    LPScorer,
+    PosteriorLPScorer,
+    SignedLPScorer,
+)
+from metta.cogworks.curriculum.session import SessionInfo, SessionMismatchError, clean_sessions, list_sessions
+from metta.cogworks.curriculum.shared_memory_backend import (
+    LocalMemoryBackend,
+    SharedMemoryBackend,
+    TableBackend,
+    TaskMemoryBackend,
+    TaskState,
+)
+from metta.cogworks.curriculum.stats import (
+    CacheCoordinator,
+    LPStatsAggregator,
+    SliceAnalyzer,
+    StatsLogger,
+    gini,
+)
+from metta.cogworks.curriculum.task_config import TaskConfig
+from metta.cogworks.curriculum.task_generator import (
+    BucketedTaskGenerator,
+    SingleTaskGenerator,
+    Span,
+    TaskDescription,
+    TaskGenerator,
+    TaskGeneratorConfig,
+    TaskGeneratorSet,
+    TaskInvariantError,
+    bucketed,
+    env_curriculum,
+    merge,
+    single_task,
+)
+from metta.cogworks.curriculum.task_table import Column
+from metta.cogworks.curriculum.task_tracker import (
+    CentralizedTaskTracker,
+    LocalTaskTracker,
+    TaskTracker,
+    create_task_tracker,
+)
+
+if TYPE_CHECKING:
+    from metta.cogworks.curriculum.curriculum_env import CurriculumEnv
+
+__all__ = [
+    "BasicLPScorer",
+    "BidirectionalLPScorer",
+    "BucketedTaskGenerator",
+    "CacheCoordinator",
+    "CentralizedTaskTracker",
+    "Column",
+    "ColumnScorer",
+    "Curriculum",
+    "CurriculumAlgorithm",
+    "CurriculumAlgorithmConfig",
+    "CurriculumConfig",
+    "CurriculumEnv",
+    "CurriculumTask",
+    "DiscreteRandomConfig",
+    "DiscreteRandomCurriculum",
+    "LPScorer",
+    "LPStatsAggregator",
+    "LearnabilityScorer",
+    "LearningProgressAlgorithm",
+    "LearningProgressConfig",
+    "LocalMemoryBackend",
+    "LocalTaskTracker",
+    "PosteriorLPScorer",
+    "SessionInfo",
+    "SessionMismatchError",
+    "SharedMemoryBackend",
+    "SignedLPScorer",
+    "SingleTaskGenerator",
+    "SliceAnalyzer",
+    "Span",
+    "StatsLogger",
+    "TableBackend",
+    "TaskConfig",
+    "TaskDescription",
+    "TaskExplanation",
+    "TaskGenerator",
+    "TaskGeneratorConfig",
+    "TaskGeneratorSet",
+    "TaskInvariantError",
+    "TaskMemoryBackend",
+    "TaskState",
+    "TaskTracker",
+    "bucketed",
+    "clean_sessions",
+    "create_task_tracker",
+    "env_curriculum",
+    "gini",
+    "lag_bound",
+    "list_sessions",
+    "merge",
+    "single_task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CurriculumEnv":
+        from metta.cogworks.curriculum.curriculum_env import CurriculumEnv
+
+        return CurriculumEnv
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

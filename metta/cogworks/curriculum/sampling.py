@@ -1,0 +1,86 @@
+"""From what a task is worth to how often it is drawn: pure functions of one array.
+
+Every function takes ``worth``, float64 of shape ``(n,)``, larger is better, and returns probabilities of the same shape that
+are at least 0 and sum to 1. With nothing to tell the tasks apart the result is uniform. ``n`` is at least 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Below this spread, relative to the magnitude, differences between tasks are rounding.
+_FLAT = 1e-12
+
+
+def uniform(n: int) -> np.ndarray:
+    """p_i = 1/n."""
+    return np.full(n, 1.0 / n)
+
+
+def z_scores(worth: np.ndarray) -> np.ndarray:
+    """z_i = (w_i − mean(w)) / std(w); zeros where the spread is about 0."""
+    centred = worth - worth.mean()
+    spread = np.sqrt(np.dot(centred, centred) / worth.size)
+    if spread <= _FLAT * max(1.0, float(np.abs(worth).max())):
+        return np.zeros_like(worth)
+    return centred / spread
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """p_i = exp(x_i) / Σ_j exp(x_j), computed from x − max(x)."""
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def zscore_softmax(worth: np.ndarray, amplification: float) -> np.ndarray:
+    """p = softmax(amplification · z(w)): the pipeline of the module's documentation."""
+    return softmax(amplification * z_scores(worth))
+
+
+def zscore_sigmoid(worth: np.ndarray, amplification: float) -> np.ndarray:
+    """p_i ∝ 1 / (1 + exp(−amplification · z_i)).
+
+    Bounded above: however much better a task is, it gets at most twice what an average one gets. With 10 % of the tasks at
+    z = 3 and the rest at z = −1/3, amplification 1, the former get 20 % of the samples.
+    """
+    return _normalised(_sigmoid(amplification * z_scores(worth)))
+
+
+def quantile_sigmoid(worth: np.ndarray, amplification: float, quantile: float) -> np.ndarray:
+    """p_i ∝ 1 / (1 + exp(−amplification · (z_i − Q_quantile(z)))).
+
+    The sigmoid's centre follows the pool: about 1 − quantile of the tasks are on its upper half. Kanitscheider et al.,
+    "Multi-task curriculum learning in a complex, visual, hard-exploration domain: Minecraft", 2021, appendix.
+    """
+    z = z_scores(worth)
+    return _normalised(_sigmoid(amplification * (z - np.quantile(z, quantile))))
+
+
+def temperature_softmax(worth: np.ndarray, temperature: float) -> np.ndarray:
+    """p = softmax(w / temperature); the temperature is in units of the worth."""
+    return softmax(worth / temperature)
+
+
+def power(worth: np.ndarray, exponent: float) -> np.ndarray:
+    """p_i ∝ max(w_i, 0)^exponent. Exponent 1 is proportional sampling, 0 uniform over the tasks of positive worth."""
+    positive = np.maximum(worth, 0.0)
+    top = positive.max()
+    if top <= 0.0:
+        return uniform(worth.size)
+    scaled = positive / top
+    if exponent == 0.0:
+        return _normalised((scaled > 0.0).astype(np.float64))
+    return _normalised(scaled if exponent == 1.0 else scaled**exponent)
+
+
+def mix_uniform(p: np.ndarray, rate: float) -> np.ndarray:
+    """(1 − rate) · p_i + rate / n."""
+    return (1.0 - rate) * p + rate / p.size
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -500.0, 500.0)))
+
+
+def _normalised(weight: np.ndarray) -> np.ndarray:
+    return weight / weight.sum()

@@ -1,0 +1,715 @@
+"""The pool as one table: rows, the way from a task id to its row, counters, groups, and the sampling distribution.
+
+Everything here lives in the flat memory of a backend, so that every process that maps it sees one pool. A table has one
+writer at a time (``lock``); methods say when they expect it to be held.
+
+**Crashes.** Before a writer changes anything that must change as a whole, it saves the old bytes in a journal inside the same
+memory, and empties the journal when it is done. Whoever takes the lock next and finds the journal in use puts the old bytes
+back (:meth:`TaskTable.acquire`), so that a writer killed between any two instructions leaves no half of a change. The same
+code undoes a change that an exception interrupted. What can be derived (the index, the distribution, the samples drawn ahead)
+is not saved but marked as unfinished, and derived again.
+
+**Randomness** is counter-based: batch ``k`` of samples is ``Philox(key=(seed, k))``, the ``k``-th new task id is
+``mix64(seed + k)``; the counters are part of the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metta.cogworks.curriculum.session import Lock
+from metta.cogworks.curriculum.shared_memory_backend import (
+    BASE_COLUMNS,
+    TASK_STRUCT_SIZE,
+    LocalMemoryBackend,
+    MirrorLock,
+    TableBackend,
+    TaskMemoryBackend,
+    TaskState,
+)
+from metta.cogworks.curriculum.task_values import mix64
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """A float64 per task that a component declares: shared, checkpointed and cleared with the row. Zero for a new task."""
+
+    name: str
+    description: str = ""
+
+
+# Declared by the table itself. total_squared and scheduled_count are sums over a task's life; label and slice_k are indices
+# into the groups, 0 until the task is first scheduled.
+SCHEDULED, TOTAL_SQUARED, LABEL = "scheduled_count", "total_squared", "label"
+_OWN_COLUMNS = (
+    Column(SCHEDULED, "how often the task was handed out"),
+    Column(TOTAL_SQUARED, "sum of all squared scores"),
+    Column(LABEL, "group of the task's label"),
+)
+
+# Header words, int64.
+(
+    JOURNAL,  # bytes of the journal in use
+    STAGE,  # what is being derived: _INDEX, _SAMPLES, _LOADING
+    SEED,
+    NEW_IDS,  # draws of new task ids so far
+    BATCHES,  # batches of samples so far
+    ACTIVE,  # tasks in the pool
+    FREE,  # 1 + first free slot, 0 if none is free
+    CREATED,
+    EVICTED,
+    INVALID,
+    LATE,
+    CLOSED_COMPLETED,  # completions of tasks that have left the pool
+    CLOSED_SCHEDULED,
+    CLOCK,  # completions, counted for pace: lags and ages are measured on it
+    REFRESHED,  # CLOCK at the last refresh of the distribution
+    STALE,  # nonzero: the distribution must be refreshed before the next draw
+    CURSOR,  # next sample of the batch
+    QUEUED,  # samples in the batch
+    TOMBSTONES,
+    GROUPS,
+    EPOCH,  # changes when group names start anew
+    HISTORY,  # scores ever written to the ring
+    FILLED,  # nonzero: the pool was filled
+) = range(23)
+COUNTERS = {
+    "seed": SEED,
+    "new_ids": NEW_IDS,
+    "batches": BATCHES,
+    "created": CREATED,
+    "evicted": EVICTED,
+    "invalid": INVALID,
+    "late_completions": LATE,
+    "closed_completed": CLOSED_COMPLETED,
+    "closed_scheduled": CLOSED_SCHEDULED,
+    "clock": CLOCK,
+    "refreshed": REFRESHED,
+    "stale": STALE,
+    "cursor": CURSOR,
+    "queued": QUEUED,
+    "history": HISTORY,
+    "filled": FILLED,
+}
+# Header words, float64: the range of scores seen, and the score below which tasks are evicted.
+SCORE_LOW, SCORE_HIGH, EVICTION_SCORE = 32, 33, 34
+_INDEX, _SAMPLES, _LOADING = 1, 2, 4
+
+_HEADER_BYTES = 512
+_JOURNAL_BYTES = 16 * 1024
+MAX_GROUPS = 512
+_GROUP_NAME_BYTES = 128  # 8 for the length
+_GROUP_WORDS = 8
+# What a group keeps of tasks that have left the pool; the rest is summed over the rows when asked for.
+GROUP_FIELDS = ("completion_count", "total_score", "total_squared", "scheduled_count", "tasks")
+
+_MASK = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: Knuth, TAOCP vol. 3, 6.4, multiplicative hashing
+_TOMBSTONE = -1
+
+
+class TableLayout:
+    """Where everything is, as a function of capacity and columns. Two processes share a table if their layouts are equal."""
+
+    def __init__(
+        self,
+        max_tasks: int,
+        columns: Sequence[Column] = (),
+        slice_axes: int = 0,
+        task_struct_size: int = TASK_STRUCT_SIZE,
+        completion_history_size: int = 1000,
+    ):
+        spare = tuple(Column(f"spare_{i}") for i in range(TASK_STRUCT_SIZE, task_struct_size))
+        slices = tuple(Column(f"slice_{i}", f"group of the task's value on axis {i}") for i in range(slice_axes))
+        declared = (*_OWN_COLUMNS, *slices, *columns)
+        self.names = (*BASE_COLUMNS, *(c.name for c in (*spare, *declared)))
+        duplicates = sorted({name for name in self.names if self.names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"columns declared twice: {duplicates}; give each column of a component a name of its own")
+        self.max_tasks = max_tasks
+        self.task_struct_size = task_struct_size
+        self.completion_history_size = completion_history_size
+        self.slice_axes = slice_axes
+        self.extra_columns = len(declared)
+        self.row_size = task_struct_size + len(declared)
+        self.batch = max(64, max_tasks // 32)
+        self.index_size = 1 << max(4, (2 * max_tasks - 1).bit_length())  # at most half full
+        offset = 0
+        self.offsets: dict[str, int] = {}
+        for name, nbytes in (
+            ("header", _HEADER_BYTES),
+            ("journal", _JOURNAL_BYTES),
+            ("groups", 8 * _GROUP_WORDS * MAX_GROUPS),
+            ("group_names", _GROUP_NAME_BYTES * MAX_GROUPS),
+            ("probability", 8 * max_tasks),
+            ("queue", 4 * self.batch),
+            ("index", 4 * self.index_size),
+        ):
+            self.offsets[name] = offset
+            offset += (nbytes + 63) // 64 * 64
+        self.extra_bytes = offset
+
+    def describe(self) -> str:
+        """What two processes compare, short enough for a header."""
+        text = json.dumps([FORMAT, self.names, self.extra_bytes, MAX_GROUPS])
+        return f"columns {'+'.join(self.names[self.task_struct_size :])} #{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+class TaskTable:
+    """The pool of tasks in a backend's memory.
+
+    ``values`` is the whole memory as float64; row ``slot`` begins at ``base(slot)``, column ``name`` stands at
+    ``base(slot) + offset(name)``. ``rows`` is the same as an array of shape ``(max_tasks, row_size)``.
+    """
+
+    lock: Lock | MirrorLock
+
+    def __init__(self, layout: TableLayout, backend: TaskMemoryBackend):
+        self.layout = layout
+        if isinstance(backend, TableBackend) and backend.nbytes >= layout.extra_bytes and self._fits(backend):
+            table, self.lock = backend, backend.lock
+        else:
+            if backend.max_tasks != layout.max_tasks:
+                raise ValueError(f"the backend holds {backend.max_tasks} tasks, the tracker wants {layout.max_tasks}")
+            table = LocalMemoryBackend(
+                layout.max_tasks,
+                layout.task_struct_size,
+                backend.completion_history_size,
+                extra_columns=layout.extra_columns,
+                extra_bytes=layout.extra_bytes,
+            )
+            self.lock = MirrorLock(backend, table, self._rebuild)
+        self._memory = table  # keeps the mapping alive
+        at = layout.offsets
+        self._bytes = table.memory
+        words = table.memory[: table.nbytes // 8 * 8]
+        self.header: memoryview[int] = words.cast("q")
+        self.values: memoryview[float] = words.cast("d")
+        self.rows = table.rows
+        self.history = table.get_completion_history()
+        self._history_base = table.history_offset // 8
+        self.row_size = layout.row_size
+        self._row_bytes = 8 * layout.row_size
+        self._rows_offset = table.rows_offset
+        self._rows_base = table.rows_offset // 8
+        self._column = {name: i for i, name in enumerate(layout.names)}
+        self._id, self._active = self._column["task_id"], self._column["is_active"]
+        self._label = self._column[LABEL]
+        self._scheduled = self._column[SCHEDULED]
+        self._groups_column = (self._label, *(self._column[f"slice_{i}"] for i in range(layout.slice_axes)))
+        self.probability = np.frombuffer(self._bytes, np.float64, layout.max_tasks, at["probability"])
+        self._queue = self._array("queue", np.int32, layout.batch)
+        self._queue_values = self._queue.data
+        self._index = self._array("index", np.int32, layout.index_size)
+        self._index_values = self._index.data
+        self._shift = 64 - (layout.index_size.bit_length() - 1)
+        self._index_mask = layout.index_size - 1
+        self._groups = self._array("groups", np.float64, _GROUP_WORDS * MAX_GROUPS).reshape(MAX_GROUPS, _GROUP_WORDS)
+        self._group_names: list[str] = []
+        self._group_index: dict[str, int] = {}
+        self._group_epoch = -1
+        self._journal = at["journal"]
+        with self.lock:
+            if self.header[GROUPS] == 0:  # zeroed memory: a new pool
+                self._start_empty()
+
+    def _fits(self, backend: TableBackend) -> bool:
+        return backend.row_size == self.layout.row_size and backend.history_offset >= self.layout.extra_bytes
+
+    def _array(self, name: str, dtype: Any, count: int) -> np.ndarray:
+        return np.frombuffer(self._bytes, dtype, count, self.layout.offsets[name])
+
+    def _start_empty(self) -> None:
+        self.header[GROUPS] = 1  # group 0 collects what does not fit
+        self.values[SCORE_LOW], self.values[SCORE_HIGH] = 0.0, 1.0
+        self._rebuild()
+
+    # -- locking and crashes ------------------------------------------------------------------------------------------------
+
+    def acquire(self) -> None:
+        """Take the lock, and undo what its last holder left unfinished."""
+        self.lock.acquire()
+        if (self.header[JOURNAL] or self.header[STAGE]) and self.lock.depth == 1:
+            self._recover()
+
+    def release(self) -> None:
+        """Give the lock back; a change that was not committed is undone."""
+        if (self.header[JOURNAL] or self.header[STAGE]) and self.lock.depth == 1:
+            self._recover()
+        self.lock.release()
+
+    def __enter__(self) -> TaskTable:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+    def save(self, offset: int, nbytes: int) -> None:
+        """Journal ``nbytes`` bytes at ``offset`` before changing them. Lock held."""
+        used = self.header[JOURNAL]
+        end = used + nbytes + 16
+        if end > _JOURNAL_BYTES:
+            raise RuntimeError(f"a change of more than {_JOURNAL_BYTES} bytes: split it into several")
+        at = self._journal + used
+        self._bytes[at : at + nbytes] = self._bytes[offset : offset + nbytes]
+        word = (at + nbytes) // 8
+        self.header[word] = offset
+        self.header[word + 1] = nbytes
+        self.header[JOURNAL] = end
+
+    def save_row(self, slot: int) -> None:
+        """Journal the row of ``slot``. Lock held."""
+        self.save(self._rows_offset + slot * self._row_bytes, self._row_bytes)
+
+    def commit(self) -> None:
+        """The change is complete. Inside another change, it is committed or undone with that one."""
+        if self.lock.depth == 1:
+            self.header[JOURNAL] = 0
+
+    def _recover(self) -> None:
+        header = self.header
+        while header[JOURNAL]:
+            end = header[JOURNAL]
+            word = (self._journal + end) // 8 - 2
+            offset, nbytes = header[word], header[word + 1]
+            at = self._journal + end - 16 - nbytes
+            self._bytes[offset : offset + nbytes] = self._bytes[at : at + nbytes]
+            header[JOURNAL] = end - 16 - nbytes
+        stage = header[STAGE]
+        if stage & _LOADING:
+            self._clear()
+        elif stage & _INDEX:
+            self._rebuild()
+        header[CURSOR] = header[QUEUED] = 0
+        header[STALE] = 1
+        header[STAGE] = 0
+
+    # -- rows ---------------------------------------------------------------------------------------------------------------
+
+    def base(self, slot: int) -> int:
+        """Position of the first column of ``slot`` in ``values``."""
+        return self._rows_base + slot * self.row_size
+
+    def offset(self, name: str) -> int:
+        """Position of a column within its row."""
+        if name not in self._column:
+            raise KeyError(f"no column {name!r}; there are {', '.join(self.layout.names)}")
+        return self._column[name]
+
+    def column(self, name: str) -> np.ndarray:
+        """A column over all slots, shape ``(max_tasks,)``: a view."""
+        return self.rows[:, self.offset(name)]
+
+    def active(self) -> np.ndarray:
+        """Which slots hold a task, shape ``(max_tasks,)``, bool."""
+        return self.rows[:, self._active] != 0.0
+
+    def task_ids(self) -> np.ndarray:
+        """Ids of the tasks in the pool, in slot order, int64."""
+        return self.rows[self.active(), self._id].astype(np.int64)
+
+    def find(self, task_id: int) -> int:
+        """Slot of a task, or -1. Lock held, or the row's id is to be checked after reading."""
+        index, values, base, size = self._index_values, self.values, self._rows_base, self.row_size
+        i = ((task_id * _GOLDEN) & _MASK) >> self._shift
+        while True:
+            entry = index[i]
+            if entry == 0:
+                return -1
+            if entry > 0 and values[base + (entry - 1) * size] == task_id:
+                return entry - 1
+            i = (i + 1) & self._index_mask
+
+    def state(self, slot: int) -> TaskState:
+        """The row as a record."""
+        row = dict(zip(self.layout.names, self.rows[slot].tolist(), strict=True))
+        base = {name: row.pop(name) for name in BASE_COLUMNS}
+        base["task_id"], base["completion_count"] = int(base["task_id"]), int(base["completion_count"])
+        return TaskState(**base, columns=row)
+
+    def insert(self, task_id: int, fields: dict[str, float] | None = None) -> int:
+        """Put a task into a free slot and return it. Lock held; the id is not in the pool and a slot is free.
+
+        ``fields`` gives columns other than zero; seed defaults to the id.
+        """
+        header = self.header
+        slot = header[FREE] - 1
+        if slot < 0:
+            raise RuntimeError(f"the pool of {self.layout.max_tasks} tasks is full: evict one before inserting another")
+        base = self.base(slot)
+        self.save(0, _HEADER_BYTES)
+        self.save_row(slot)
+        header[FREE] = int(self.values[base + self._id])
+        row = self.rows[slot]
+        row[:] = 0.0
+        row[self._id] = row[self._column["seed"]] = task_id
+        row[self._column["creation_time"]] = time.time()
+        row[self._column["success_threshold"]] = 0.5
+        for name, value in (fields or {}).items():
+            row[self.offset(name)] = value
+        self._index_insert(task_id, slot)
+        row[self._active] = 1.0
+        header[ACTIVE] += 1
+        header[CREATED] += 1
+        self.commit()
+        return slot
+
+    def remove(self, slot: int, counter: int | None = None) -> None:
+        """Take the task out of the pool; its totals stay in its groups. ``counter``: header word to count it in. Lock held."""
+        header, row = self.header, self.rows[slot]
+        self.save(0, _HEADER_BYTES)
+        self.save_row(slot)
+        for group in {int(row[c]) for c in self._groups_column}:
+            self.save(self.layout.offsets["groups"] + 8 * _GROUP_WORDS * group, 8 * _GROUP_WORDS)
+            for k, name in enumerate(GROUP_FIELDS):
+                self._groups[group, k] += 1.0 if name == "tasks" else row[self._column[name]]
+        header[CLOSED_COMPLETED] += int(row[self._column["completion_count"]])
+        header[CLOSED_SCHEDULED] += int(row[self._scheduled])
+        self._index_remove(int(row[self._id]))
+        row[:] = 0.0
+        row[self._id] = header[FREE]
+        header[FREE] = slot + 1
+        header[ACTIVE] -= 1
+        if counter is not None:
+            header[counter] += 1
+        self.commit()
+        if self.lock.depth == 1 and header[TOMBSTONES] > self.layout.index_size // 4:
+            self._rebuild()
+
+    def new_task_id(self, max_task_id: int, other_than: int = -1) -> int | None:
+        """A random id below ``max_task_id`` that is not in the pool, or None if there is no other. Lock held."""
+        header = self.header
+        if header[ACTIVE] + (0 <= other_than < max_task_id and self.find(other_than) < 0) >= max_task_id:
+            return None
+        for _ in range(64):
+            header[NEW_IDS] += 1
+            candidate = mix64((header[SEED] + header[NEW_IDS] * _GOLDEN) & _MASK) % max_task_id
+            if candidate != other_than and self.find(candidate) < 0:
+                return candidate
+        # Nearly every id is in the pool (a fraction of at least 1/2, but for a chance of 2^-64): choose among the others.
+        ids = self.task_ids()
+        free = np.setdiff1d(np.arange(max_task_id), np.append(ids, other_than))
+        return int(free[header[NEW_IDS] % len(free)]) if len(free) else None
+
+    def fill(self, max_task_id: int, success_threshold: float, generator_type: float) -> np.ndarray:
+        """Fill the free slots of an empty pool with random tasks below ``max_task_id``. Lock held. Returns their ids, int64.
+
+        Cost: linear in the capacity, in numpy.
+        """
+        header, n = self.header, min(self.layout.max_tasks, max_task_id)
+        rng = self._random(_MASK)
+        ids = _distinct(rng, n, max_task_id)
+        header[STAGE] |= _LOADING
+        rows = self.rows
+        rows[:n] = 0.0
+        rows[:n, self._id] = rows[:n, self._column["seed"]] = ids
+        rows[:n, self._column["creation_time"]] = time.time()
+        rows[:n, self._column["success_threshold"]] = success_threshold
+        rows[:n, self._column["generator_type"]] = generator_type
+        rows[:n, self._active] = 1.0
+        header[CREATED] += n
+        self._rebuild()
+        header[STALE] = header[FILLED] = 1
+        header[STAGE] = 0
+        return ids
+
+    def _clear(self) -> None:
+        seed, epoch = self.header[SEED], self.header[EPOCH]
+        np.frombuffer(self._bytes, np.uint8)[8 * (STAGE + 1) :] = 0
+        self.header[SEED], self.header[EPOCH] = seed, epoch + 1
+        self._start_empty()
+
+    def clear(self) -> None:
+        """Empty the pool, its groups and its counters. Lock held."""
+        self.header[STAGE] |= _LOADING
+        self.header[JOURNAL] = 0
+        self._clear()
+        self.header[STAGE] = 0
+
+    # -- index: open addressing with linear probing ---------------------------------------------------------------------------
+
+    def _index_slot(self, i: int) -> int:
+        return self.layout.offsets["index"] + 4 * i
+
+    def _index_insert(self, task_id: int, slot: int) -> None:
+        index = self._index_values
+        i = ((task_id * _GOLDEN) & _MASK) >> self._shift
+        while index[i] > 0:
+            i = (i + 1) & self._index_mask
+        if index[i] == _TOMBSTONE:
+            self.header[TOMBSTONES] -= 1
+        self.save(self._index_slot(i) // 8 * 8, 8)
+        index[i] = slot + 1
+
+    def _index_remove(self, task_id: int) -> None:
+        index = self._index_values
+        i = ((task_id * _GOLDEN) & _MASK) >> self._shift
+        while not (index[i] > 0 and self.values[self.base(index[i] - 1)] == task_id):
+            if index[i] == 0:
+                raise RuntimeError(f"task {task_id} has a row but no entry in the index")
+            i = (i + 1) & self._index_mask
+        self.save(self._index_slot(i) // 8 * 8, 8)
+        index[i] = _TOMBSTONE
+        self.header[TOMBSTONES] += 1
+
+    def _rebuild(self) -> None:
+        """Derive the index, the number of tasks and the free list from the rows. Lock held. Cost: linear in the capacity."""
+        header = self.header
+        before = header[STAGE]
+        header[STAGE] = before | _INDEX
+        active = self.active()
+        slots = np.flatnonzero(active)
+        self._index[:] = 0
+        with np.errstate(over="ignore"):
+            at = (self.rows[slots, self._id].astype(np.uint64) * np.uint64(_GOLDEN)) >> np.uint64(self._shift)
+        at = at.astype(np.int64)
+        entries = (slots + 1).astype(np.int32)
+        while len(entries):
+            # Of those that want the same free place the last one written gets it; the others try the next place.
+            free = self._index[at] == 0
+            self._index[at[free]] = entries[free]
+            waiting = self._index[at] != entries
+            at, entries = (at[waiting] + 1) & self._index_mask, entries[waiting]
+        free_slots = np.flatnonzero(~active)
+        if len(free_slots):
+            self.rows[free_slots, self._id] = np.append(free_slots[1:] + 1, 0)
+        header[FREE] = int(free_slots[0]) + 1 if len(free_slots) else 0
+        header[ACTIVE] = len(slots)
+        header[TOMBSTONES] = 0
+        header[STAGE] = before
+
+    # -- sampling -----------------------------------------------------------------------------------------------------------
+
+    def publish(self, probability: np.ndarray) -> None:
+        """Make ``probability``, shape ``(max_tasks,)``, the distribution from now on. Lock held."""
+        header = self.header
+        header[STAGE] |= _SAMPLES
+        self.probability[:] = probability
+        header[CURSOR] = header[QUEUED] = 0
+        header[REFRESHED] = header[CLOCK]
+        header[STALE] = 0
+        header[STAGE] &= ~_SAMPLES
+
+    def next_slot(self) -> int:
+        """Slot of the next sample, or -1 if the pool is empty. Lock held; the distribution is published."""
+        header, values = self.header, self.values
+        while True:
+            cursor = header[CURSOR]
+            if cursor >= header[QUEUED]:
+                if not self._draw():
+                    return -1
+                cursor = 0
+            slot = self._queue_values[cursor]
+            header[CURSOR] = cursor + 1
+            base = self._rows_base + slot * self.row_size
+            if values[base + self._active]:
+                values[base + self._scheduled] += 1.0  # one store: nothing to journal
+                return slot
+
+    def _random(self, stream: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=np.array([self.header[SEED], stream], np.uint64)))
+
+    def _draw(self) -> bool:
+        """Draw the next batch of samples. Lock held."""
+        header = self.header
+        cumulative = np.cumsum(self.probability)
+        total = cumulative[-1]
+        if header[ACTIVE] == 0 or not total > 0.0:
+            return False
+        rng = self._random(header[BATCHES])
+        slots = np.searchsorted(cumulative, rng.random(self.layout.batch) * total, side="right")
+        last = int(np.searchsorted(cumulative, total))  # rounding may reach past the last slot of positive probability
+        header[STAGE] |= _SAMPLES
+        np.minimum(slots, last, out=slots)
+        self._queue[:] = slots
+        header[CURSOR] = 0
+        header[QUEUED] = self.layout.batch
+        header[BATCHES] += 1
+        header[STAGE] &= ~_SAMPLES
+        return True
+
+    # -- groups: labels and slices --------------------------------------------------------------------------------------------
+
+    def described(self, slot: int) -> bool:
+        """Whether the task's groups are known."""
+        return self.values[self._rows_base + slot * self.row_size + self._label] != 0.0
+
+    def describe(self, slot: int, label: str, slices: Iterable[str]) -> None:
+        """Set the task's groups. Lock held. Slices beyond the layout's axes are left out."""
+        base = self.base(slot)
+        for column, name in zip(self._groups_column[1:], slices, strict=False):
+            self.values[base + column] = self.group(f"slice/{name}")
+        self.values[base + self._label] = self.group(f"label/{label}")  # last: it says that the others are set
+
+    def group(self, name: str) -> int:
+        """Index of a group, made on first use. 0 when :data:`MAX_GROUPS` exist. Lock held."""
+        self._read_group_names()
+        if name in self._group_index:
+            return self._group_index[name]
+        count = self.header[GROUPS]
+        if count >= MAX_GROUPS:
+            return self._group_index.setdefault(name, 0)
+        data = name.encode()
+        room = _GROUP_NAME_BYTES - 8
+        if len(data) > room:  # too long to store: keep what fits, and a digest that tells it from others
+            data = data[: room - 9].decode(errors="ignore").encode() + b"~" + hashlib.sha256(data).hexdigest()[:8].encode()
+        at = self.layout.offsets["group_names"] + _GROUP_NAME_BYTES * count
+        self._bytes[at + 8 : at + 8 + len(data)] = data
+        self.header[at // 8] = len(data)
+        self._groups[count] = 0.0
+        self.header[GROUPS] = count + 1
+        self._group_index[name] = count
+        self._read_group_names()
+        return count
+
+    def _read_group_names(self) -> None:
+        if self._group_epoch != self.header[EPOCH]:
+            self._group_epoch, self._group_names, self._group_index = self.header[EPOCH], [], {}
+        for i in range(len(self._group_names), self.header[GROUPS]):
+            at = self.layout.offsets["group_names"] + _GROUP_NAME_BYTES * i
+            name = bytes(self._bytes[at + 8 : at + 8 + self.header[at // 8]]).decode() if i else "other"
+            self._group_names.append(name)
+            self._group_index.setdefault(name, i)
+
+    def group_name(self, slot: int, column: str = LABEL) -> str | None:
+        """Name of a task's group, without its kind, or None while unknown."""
+        group = int(self.values[self.base(slot) + self.offset(column)])
+        self._read_group_names()
+        return self._group_names[group].partition("/")[2] if 0 < group < len(self._group_names) else None
+
+    def group_totals(self, kind: str) -> dict[str, dict[str, float]]:
+        """Per group of a kind (``"label"`` or ``"slice"``): :data:`GROUP_FIELDS` over all tasks that ever were in the pool.
+
+        ``tasks`` counts those that have left; ``active_tasks`` those that have not.
+        """
+        self._read_group_names()
+        totals = self._groups[:, : len(GROUP_FIELDS)].copy()
+        present = np.zeros(MAX_GROUPS)
+        columns = self._groups_column[:1] if kind == "label" else self._groups_column[1:]
+        rows = self.rows[self.active()]
+        for column in columns:
+            member = rows[:, column].astype(np.int64)
+            present += np.bincount(member, minlength=MAX_GROUPS)[:MAX_GROUPS]
+            for k, name in enumerate(GROUP_FIELDS[:-1]):
+                totals[:, k] += np.bincount(member, rows[:, self._column[name]], MAX_GROUPS)[:MAX_GROUPS]
+        return {
+            name.partition("/")[2]: {
+                **dict(zip(GROUP_FIELDS, totals[i].tolist(), strict=True)),
+                "active_tasks": float(present[i]),
+            }
+            for i, name in enumerate(self._group_names)
+            if name.startswith(f"{kind}/")
+        }
+
+    @property
+    def active_count(self) -> int:
+        """Tasks in the pool."""
+        return self.header[ACTIVE]
+
+    @property
+    def clock(self) -> int:
+        """Completions recorded so far: the measure of ages and lags."""
+        return self.header[CLOCK]
+
+    # -- totals, history, state -----------------------------------------------------------------------------------------------
+
+    def completed(self) -> int:
+        """Completions of all tasks that ever were in the pool."""
+        return self.header[CLOSED_COMPLETED] + int(self.column("completion_count").sum())
+
+    def scheduled(self) -> int:
+        """How often any task was handed out."""
+        return self.header[CLOSED_SCHEDULED] + int(self.column(SCHEDULED).sum())
+
+    def remember(self, score: float) -> None:
+        """Append to the ring of recent scores. Lock held."""
+        count = self.header[HISTORY]
+        self.values[self._history_base + count % self.layout.completion_history_size] = score
+        self.header[HISTORY] = count + 1
+
+    def recent_scores(self) -> np.ndarray:
+        """The recent scores, in no particular order."""
+        return self.history[: min(self.header[HISTORY], self.layout.completion_history_size)].copy()
+
+    def get_state(self) -> dict[str, Any]:
+        """The table as plain arrays, numbers and strings. Lock held.
+
+        Read by every version whose ``FORMAT`` is the same; others refuse it with a message. Columns are matched by name.
+        """
+        self._read_group_names()
+        return {
+            "format": FORMAT,
+            "max_tasks": self.layout.max_tasks,
+            "columns": list(self.layout.names),
+            "rows": self.rows.copy(),
+            "counters": {name: int(self.header[word]) for name, word in COUNTERS.items()},
+            "score_range": [self.values[SCORE_LOW], self.values[SCORE_HIGH]],
+            "groups": self._groups[: len(self._group_names)].copy(),
+            "group_names": list(self._group_names),
+            "probability": self.probability.copy(),
+            "queue": self._queue.copy(),
+            "history": self.history.copy(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Replace the table by a saved one. Lock held. Raises ValueError, before changing anything, if it does not fit.
+
+        A larger pool takes the tasks of a smaller one and has room for more; a column that was not saved begins at zero.
+        """
+        if state.get("format") != FORMAT:
+            raise ValueError(f"saved pool has format {state.get('format')!r}, this version reads {FORMAT}")
+        saved = np.asarray(state["rows"], np.float64)
+        names = list(state["columns"])
+        if saved.shape != (state["max_tasks"], len(names)) or set(BASE_COLUMNS) - set(names):
+            raise ValueError(f"saved pool is inconsistent: rows of shape {saved.shape}, {len(names)} columns")
+        kept = saved[saved[:, names.index("is_active")] != 0.0]
+        same = saved.shape[0] == self.layout.max_tasks
+        if len(kept) > self.layout.max_tasks:
+            raise ValueError(
+                f"saved pool holds {len(kept)} tasks, this one has room for {self.layout.max_tasks}: "
+                f"use num_active_tasks of at least {len(kept)}"
+            )
+        counters = {name: int(state["counters"][name]) for name in COUNTERS}
+        groups, group_names = np.asarray(state["groups"], np.float64), list(state["group_names"])
+        self.header[STAGE] |= _LOADING
+        self._clear()
+        for name, word in COUNTERS.items():
+            self.header[word] = counters[name]
+        self.values[SCORE_LOW], self.values[SCORE_HIGH] = (float(x) for x in state["score_range"])
+        source = saved if same else kept
+        for name in set(names) & set(self.layout.names):
+            self.rows[: len(source), self._column[name]] = source[:, names.index(name)]
+        for name in group_names[1:]:
+            self.group(name)
+        self._groups[: len(groups)] = groups
+        history = np.asarray(state["history"], np.float64)[: len(self.history)]
+        self.history[: len(history)] = history
+        self.header[HISTORY] = min(self.header[HISTORY], len(history))
+        self._rebuild()
+        if same and len(state["queue"]) == self.layout.batch:
+            self.probability[:] = np.asarray(state["probability"])
+            self._queue[:] = np.asarray(state["queue"])
+        else:
+            self.header[CURSOR] = self.header[QUEUED] = 0
+            self.header[STALE] = 1
+        self.header[STAGE] = 0
+
+
+def _distinct(rng: np.random.Generator, n: int, upper: int) -> np.ndarray:
+    """``n`` distinct integers below ``upper``, in random order."""
+    if upper <= 4 * n:
+        return rng.permutation(upper)[:n]
+    found = np.empty(0, np.int64)
+    while len(found) < n:
+        found = np.unique(np.concatenate([found, rng.integers(0, upper, n - len(found) + n // 4 + 1)]))
+    return rng.permutation(found)[:n]
