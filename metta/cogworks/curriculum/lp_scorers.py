@@ -336,13 +336,25 @@ class LearnabilityScorer(ColumnScorer):
         return p * (1.0 - p)
 
 
+# E[sigmoid(N(t, v))] is about sigmoid(t / sqrt(1 + πv/8)): MacKay, "The evidence framework applied to classification networks",
+# Neural Computation 4, 1992.
+_LOGISTIC_NORMAL = math.pi / 8.0
+# Where a default has no other source it is the middle of the range within which the simulated learners do equally well, to 0.03
+# of the oracle's gain (docs/evidence.md).
+_VAR_LEVEL0 = 8.0  # of the prior log-odds: nearly every success rate is equally plausible, 0 and 1 a little more
+_LEVEL_DRIFT = 1.5e-3  # variance that the log-odds gain per round without a try; a round is one completion per task of the pool
+_LEAST_VARIANCE = 0.02  # of an outcome: even a success that never failed carries some information
+_LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
+_RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
+_LEAST_SLOPE_VARIANCE = 1e-12
+
+
 def expected_positive(mean: Any, deviation: Any, exp: Any) -> Any:
     """E[max(s, 0)] for s ~ N(mean, deviation²):  m·Φ(m/σ) + σ·φ(m/σ).  ``exp`` is ``math.exp`` or ``np.exp``.
 
     Φ by Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.17, absolute error below 7.5e-8.
     """
-    z = mean / deviation
-    a = abs(z)
+    a = abs(mean / deviation)
     density = 0.3989422804014327 * exp(-0.5 * a * a)
     t = 1.0 / (1.0 + 0.2316419 * a)
     tail = density * t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
@@ -350,56 +362,110 @@ def expected_positive(mean: Any, deviation: Any, exp: Any) -> Any:
     return deviation * (density - a * tail) + (mean + abs(mean)) * 0.5
 
 
+def expected_gain(level: Any, slope: Any, var_level: Any, var_slope: Any, exp: Any, sqrt: Any) -> Any:
+    """p (1 − p)² · E[max(slope, 0)]  with  p = sigmoid(level / sqrt(1 + π/8 · var_level)), for floats and arrays.
+
+    dp/dn = p(1 − p)·slope is the logistic learning curve (Thurstone 1930): what one more completion is expected to add to the
+    success rate. The further factor (1 − p) is the room that is left.
+    """
+    p = 1.0 / (1.0 + exp(-level / sqrt(1.0 + _LOGISTIC_NORMAL * var_level)))
+    return p * (1.0 - p) * (1.0 - p) * expected_positive(slope, sqrt(var_slope), exp)
+
+
 class PosteriorLPScorer(ColumnScorer):
-    """PRELIMINARY local linear trend."""
+    """Learning progress with error bars: a trend in log-odds, and the success that one more completion is expected to add.
+
+    Per task θ, the log-odds of success, and β, its change per completion, with covariance P: an extended Kalman filter, which
+    for Bernoulli outcomes is dynamic logistic regression (West, Harrison and Migon, "Dynamic generalized linear models and
+    Bayesian forecasting", JASA 80, 1985). A completion y in [0, 1], Δ rounds after the last one:
+
+        predict   θ += β;   P00 += 2 P01 + P11 + q_θ Δ;   P01 += P11;   P11 += q_β
+        correct   p = sigmoid(θ / sqrt(1 + π/8 P00)),   h = max(p(1 − p), 0.02),   g = 1 / (1 + h P00),   e = (y − p) g
+                  θ += P00 e;   β += P01 e;   P00, P01 *= g;   P11 −= P01² h g
+
+    h is both dp/dθ and the variance of y, so that the innovation variance h² P00 + h gives the gain P / (1 + h P00).
+    A round is as many completions of the pool as it has tasks. The score is :func:`expected_gain`, with P00 + q_θ Δ.
+
+    A new task has a wide prior, a task that is not tried widens again, and a task that pays at random is known not to change: so
+    there is neither an exploration bonus nor a staleness term. ``exploration_bonus`` is how wide the prior of β is
+    (0.2 · bonus), ``ema_timescale`` how fast β may change (q_β = (0.02 α)²) and what is expected of a new task (0.25 α).
+
+    y is the score on the task's own scale, from the lowest score of the pool to the highest of the task (but at least 2 % of
+    the pool's range), so that tasks with small rewards count as much as others. When the record of a task that had paid before
+    rises, its success rate is rescaled: p ← p · old / new.
+    """
 
     explores = True
     columns = (
-        Column("level", "estimate of the score now"),
-        Column("slope", "estimate of its change per completion"),
-        Column("var_level", ""),
-        Column("cov_level_slope", ""),
-        Column("var_slope", ""),
-        Column("last_clock", ""),
+        Column("level", "log-odds of success"),
+        Column("slope", "change of the level per completion"),
+        Column("var_level", "variance of the level"),
+        Column("cov_level_slope", "covariance of level and slope"),
+        Column("var_slope", "variance of the slope"),
+        Column("last_clock", "completions of the pool at the task's latest"),
+        Column("record", "highest score, above the lowest of the pool"),
+        Column("unit", "score that counts as 1, above the lowest of the pool"),
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
         self._level, self._slope = at["level"], at["slope"]
         self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
-        self._last = at["last_clock"]
-        self._prior = (0.3 * self.config.exploration_bonus) ** 2
-        self._q = (0.03 * self.config.ema_timescale) ** 2
+        self._last, self._record, self._unit = at["last_clock"], at["record"], at["unit"]
+        self._slope0 = 0.25 * self.config.ema_timescale
+        self._var_slope0 = max((0.2 * self.config.exploration_bonus) ** 2, _LEAST_SLOPE_VARIANCE)
+        self._q_slope = (0.02 * self.config.ema_timescale) ** 2
+        self._table = self.tracker.table
 
     def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        low, high = v[SCORE_LOW], v[SCORE_HIGH]
-        unit = 1.0 / (high - low)
-        y = (x - low) * unit
         if n == 0.0:
-            level, slope, p00, p01, p11 = 0.3, 0.0, 0.1, 0.0, self._prior
+            level, slope, p00, p01, p11, age = 0.0, self._slope0, _VAR_LEVEL0, 0.0, self._var_slope0, 0.0
+            record = unit = 0.0
         else:
-            level, slope = (v[b + self._level] - low) * unit, v[b + self._slope] * unit
+            level, slope = v[b + self._level], v[b + self._slope]
             p00, p01, p11 = v[b + self._p00], v[b + self._p01], v[b + self._p11]
-            level += slope
-            p00 += 2.0 * p01 + p11
-            p01 += p11
-            p11 += self._q
-        p = min(1.0, max(0.0, level))
-        r = p * (1.0 - p) + 0.02
-        s = p00 + r
-        k0, k1 = p00 / s, p01 / s
-        e = y - level
-        v[b + self._level] = low + (level + k0 * e) * (high - low)
-        v[b + self._slope] = (slope + k1 * e) * (high - low)
-        v[b + self._p00] = p00 - k0 * p00
-        v[b + self._p01] = p01 - k0 * p01
-        v[b + self._p11] = p11 - k1 * p01
+            record, unit = v[b + self._record], v[b + self._unit]
+            age = (clock - v[b + self._last]) / (self._table.active_count or 1)
+        # the task's own scale
+        reached = x - v[SCORE_LOW]
+        had_paid = record > 0.0
+        record = max(record, reached)
+        new_unit = max(record, _RECORD_FLOOR * (v[SCORE_HIGH] - v[SCORE_LOW]))
+        if had_paid and new_unit > unit:
+            p = unit / new_unit / (1.0 + math.exp(-level))
+            level = math.log(p / (1.0 - p))
+        y = min(1.0, max(0.0, reached / new_unit))
+        # predict
+        level = min(_LEVEL_LIMIT, max(-_LEVEL_LIMIT, level + slope))
+        p00 += 2.0 * p01 + p11 + _LEVEL_DRIFT * age
+        p01 += p11
+        p11 += self._q_slope
+        # correct
+        p = 1.0 / (1.0 + math.exp(-level / math.sqrt(1.0 + _LOGISTIC_NORMAL * p00)))
+        h = max(p * (1.0 - p), _LEAST_VARIANCE)
+        g = 1.0 / (1.0 + h * p00)
+        e = (y - p) * g
+        v[b + self._level] = min(_LEVEL_LIMIT, max(-_LEVEL_LIMIT, level + p00 * e))
+        v[b + self._slope] = slope + p01 * e
+        v[b + self._p00] = p00 * g
+        v[b + self._p01] = p01 * g
+        v[b + self._p11] = max(p11 - p01 * p01 * h * g, _LEAST_SLOPE_VARIANCE)
         v[b + self._last] = clock
+        v[b + self._record] = record
+        v[b + self._unit] = new_unit
 
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
         if v[b + 2] == 0.0:
-            return expected_positive(0.0, math.sqrt(self._prior), math.exp)
-        return expected_positive(v[b + self._slope] / (high - low), math.sqrt(v[b + self._p11]), math.exp)
+            return expected_gain(0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt)
+        age = (clock - v[b + self._last]) / (self._table.active_count or 1)
+        var_level = v[b + self._p00] + _LEVEL_DRIFT * age
+        return expected_gain(v[b + self._level], v[b + self._slope], var_level, v[b + self._p11], math.exp, math.sqrt)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        variance = np.where(rows[:, 2] > 0.0, rows[:, self._p11], self._prior)
-        return expected_positive(rows[:, self._slope] / (high - low), np.sqrt(variance), np.exp)
+        unseen = rows[:, 2] == 0.0
+        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (_LEVEL_DRIFT / (self._table.active_count or 1))
+        slope, var_slope = rows[:, self._slope], rows[:, self._p11]
+        if unseen.any():
+            var_level = np.where(unseen, _VAR_LEVEL0, var_level)
+            slope = np.where(unseen, self._slope0, slope)
+            var_slope = np.where(unseen, self._var_slope0, var_slope)
+        return expected_gain(rows[:, self._level], slope, var_level, var_slope, np.exp, np.sqrt)

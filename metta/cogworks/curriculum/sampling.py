@@ -70,7 +70,22 @@ def power(worth: np.ndarray, exponent: float) -> np.ndarray:
     scaled = positive / top
     if exponent == 0.0:
         return _normalised((scaled > 0.0).astype(np.float64))
-    return _normalised(scaled if exponent == 1.0 else scaled**exponent)
+    return _normalised(_raised(scaled, exponent))
+
+
+def _raised(x: np.ndarray, exponent: float) -> np.ndarray:
+    """x^exponent, by squaring where the exponent is a small whole number: several times faster than pow."""
+    n = int(exponent)
+    if n != exponent or not 1 <= n <= 64:
+        return x**exponent
+    result, square = None, x
+    while n:
+        if n & 1:
+            result = square if result is None else result * square
+        n >>= 1
+        if n:
+            square = square * square
+    return x if result is None else result
 
 
 def mix_uniform(p: np.ndarray, rate: float) -> np.ndarray:
