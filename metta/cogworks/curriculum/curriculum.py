@@ -23,6 +23,7 @@ from metta.cogworks.curriculum.task_generator import AnyTaskGeneratorConfig, Tas
 from metta.cogworks.curriculum.task_table import (
     CLOCK,
     CREATED,
+    EPOCH,
     EVICTED,
     FILLED,
     INVALID,
@@ -162,13 +163,13 @@ class CurriculumAlgorithm(StatsLogger, ABC):
 
     @abstractmethod
     def update_task_performance(self, task_id: int, score: float) -> None:
-        """Take note of a completion."""
+        """Take note of a completion. The curriculum has recorded it in the tracker already: do not record it again."""
 
     def on_task_created(self, task: CurriculumTask) -> None:
         """A task has entered the pool."""
 
     def on_task_evicted(self, task_id: int) -> None:
-        """A task has left the pool."""
+        """A task has left the pool; its row is gone."""
 
     def complete(self, slot: int, task_id: int, score: float) -> None:
         """Record a completion of the task in ``slot``, then tell the algorithm. Lock held."""
@@ -217,6 +218,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
                 header[EVICTED],
                 header[INVALID],
                 header[REFRESHED],
+                header[EPOCH],
                 table.scheduled(),
             )
 
@@ -224,6 +226,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """Completions, scheduled count, mean score and tasks in the pool, as ``label/<label>/…``."""
         with self.task_tracker.table as table:
             totals = table.group_totals("label")
+        totals.pop("", None)  # tasks without a label
         stats: dict[str, float] = {}
         for label, group in totals.items():
             n = group["completion_count"]
@@ -259,7 +262,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """Take over a saved state; ValueError, and no change, if it belongs to another algorithm or does not fit."""
         if state.get("type") != self.hypers.algorithm_type():
             raise ValueError(f"saved state belongs to algorithm {state.get('type')!r}, this is {self.hypers.algorithm_type()!r}")
-        self.task_tracker.load_state(state["tracker"])
+        self.task_tracker.load_state(state.get("tracker", {}))
         self.invalidate_cache()
 
 
@@ -334,19 +337,20 @@ class CurriculumConfig(StrictConfig):
     max_task_id: int = Field(default=1_000_000, ge=1, le=2**53, description="task ids are drawn from 0 to max_task_id - 1")
     num_active_tasks: int | None = Field(default=None, ge=1, description="capacity of the pool; None: the algorithm's")
     algorithm_config: AnyAlgorithmConfig | None = Field(default=None, description="None: uniform sampling")
-    seed: int = Field(default=0, ge=0, lt=2**63, description="of the draws of tasks; ids do not depend on it")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of the draws of tasks; what a task id means does not depend on it")
 
     @model_validator(mode="after")
     def _one_capacity(self) -> Self:
         algorithm, own = self.algorithm_config, self.num_active_tasks
         if algorithm is None:
-            algorithm = DiscreteRandomConfig() if own is None else DiscreteRandomConfig(num_active_tasks=own)
-        elif own is not None and own != algorithm.num_active_tasks:
+            algorithm = DiscreteRandomConfig()
+        if own is not None and own != algorithm.num_active_tasks:
             if "num_active_tasks" in algorithm.model_fields_set:
                 raise ValueError(
                     f"num_active_tasks={own} here and {algorithm.num_active_tasks} in algorithm_config: give it once"
                 )
             algorithm = algorithm.model_copy(update={"num_active_tasks": own})
+            algorithm.model_fields_set.discard("num_active_tasks")  # it is given here, and may be given anew
         # Past validate_assignment, which would call this again.
         object.__setattr__(self, "algorithm_config", algorithm)
         object.__setattr__(self, "num_active_tasks", algorithm.num_active_tasks)
@@ -484,9 +488,10 @@ class Curriculum(StatsLogger):
             config = CurriculumConfig(algorithm_config=config)
         if seed is not None:
             config = CurriculumConfig.model_validate({**dict(config), "seed": seed})
-        if config.algorithm.use_shared_memory and config.session_id is None:
+        if algorithm is None and config.algorithm.use_shared_memory and config.session_id is None:
             config = config.with_session(new_session_id())
         self.config = config
+        self._own_algorithm = algorithm is None
         self._generator: TaskGenerator[Any] | None = config.task_generator.create() if config.task_generator else None
         self._max_task_id = config.max_task_id
         self.algorithm = config.algorithm.create(config.algorithm.num_active_tasks) if algorithm is None else algorithm
@@ -497,12 +502,34 @@ class Curriculum(StatsLogger):
                 self._fill()
 
     def _fill(self) -> None:
+        """Fill the pool. Tasks that a tracker has put there, or that a backend kept, stay. Lock held."""
+        if self._table.active_count:
+            self._top_up()
+            self._table.header[FILLED] = self._table.header[STALE] = 1
+            return
         table, hypers = self._table, self.algorithm.hypers
         table.header[SEED] = self.config.seed
         ids = table.fill(self._max_task_id, hypers.task_default_success_threshold, hypers.task_default_generator_type)
         if self.algorithm.needs_task_events:
             for task_id in ids.tolist():
                 self.algorithm.on_task_created(CurriculumTask(self, task_id))
+
+    def _top_up(self) -> None:
+        table = self._table
+        while table.active_count < table.layout.max_tasks:
+            task_id = table.new_task_id(self._max_task_id)
+            if task_id is None:
+                return
+            table.insert(task_id, self._new_fields())
+            if self.algorithm.needs_task_events:
+                self.algorithm.on_task_created(CurriculumTask(self, task_id))
+
+    def _new_fields(self) -> dict[str, float]:
+        hypers = self.algorithm.hypers
+        return {
+            "success_threshold": hypers.task_default_success_threshold,
+            "generator_type": hypers.task_default_generator_type,
+        }
 
     # -- the path of an episode ---------------------------------------------------------------------------------------------
 
@@ -551,6 +578,7 @@ class Curriculum(StatsLogger):
                 table.header[LATE] += 1
             else:
                 self.algorithm.complete(slot, task_id, score)
+                self._evict_if_due()
         finally:
             table.release()
 
@@ -565,6 +593,7 @@ class Curriculum(StatsLogger):
                     table.header[LATE] += 1
                 else:
                     self.algorithm.complete(slot, task_id, score)
+            self._evict_if_due()
 
     def _next_slot(self) -> int:
         table = self._table
@@ -583,34 +612,36 @@ class Curriculum(StatsLogger):
         return slot
 
     def _refresh(self) -> None:
-        table = self._table
-        limit = min(MOST_EVICTIONS, table.header[CLOCK] - table.header[REFRESHED])
-        for task_id in self.algorithm.evictions(limit):
+        self._evict_if_due()  # completions may have come past this class
+        self._table.publish(self.algorithm.distribution())
+
+    def _evict_if_due(self) -> None:
+        # Part of the refresh that the next draw makes, but paid here: neither call takes as long as both together.
+        header = self._table.header
+        due = header[CLOCK] - header[REFRESHED]
+        if due < self._lag or header[STALE]:
+            return
+        for task_id in self.algorithm.evictions(min(MOST_EVICTIONS, due)):
             if not self._replace(task_id, EVICTED):
                 break
-        table.publish(self.algorithm.distribution())
+        header[STALE] = 1
 
     def _replace(self, task_id: int, counter: int, keep_if_no_other: bool = True) -> bool:
         """Exchange a task for a new one. Lock held. Returns whether it left the pool."""
-        table, hypers = self._table, self.algorithm.hypers
+        table = self._table
         slot = table.find(task_id)
         if slot < 0:
             return False
         successor = table.new_task_id(self._max_task_id, other_than=task_id)
         if successor is None and keep_if_no_other:
             return False
+        if successor is None:
+            table.remove(slot, counter)
+        else:
+            table.exchange(slot, successor, self._new_fields(), counter)
         if self.algorithm.needs_task_events:
             self.algorithm.on_task_evicted(task_id)
-            slot = table.find(task_id)
-        if slot >= 0:  # an algorithm may have removed it itself
-            table.remove(slot, counter)
-        if successor is not None:
-            fields = {
-                "success_threshold": hypers.task_default_success_threshold,
-                "generator_type": hypers.task_default_generator_type,
-            }
-            table.insert(successor, fields)
-            if self.algorithm.needs_task_events:
+            if successor is not None:
                 self.algorithm.on_task_created(CurriculumTask(self, successor))
         return True
 
@@ -635,8 +666,8 @@ class Curriculum(StatsLogger):
         if self._generator is None:
             label, slices = "", ()
         else:
-            label = self._generator.get_label(task_id)
-            slices = tuple(key for _, key in self._generator.slice_keys(task_id))
+            label, values = self._generator.describe(task_id)
+            slices = tuple([self._generator.slice_key(axis, value) for axis, value in values.items()])
         with self._table as table:
             slot = table.find(task_id)
             if slot >= 0:
@@ -659,7 +690,7 @@ class Curriculum(StatsLogger):
     @property
     def session_id(self) -> str | None:
         """Name under which other processes open this pool; None if it is not shared."""
-        return self.config.session_id
+        return self.algorithm.task_tracker.session_id
 
     def probabilities(self, task_ids: Iterable[int] | None = None) -> dict[int, float]:
         """The distribution that ``get_task`` draws from next; 0.0 for ids that are not in the pool. None: all in the pool."""
@@ -730,12 +761,11 @@ class Curriculum(StatsLogger):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Replace the pool, for every process that shares it. Raises ValueError, before any change, if it does not fit."""
+        if "algorithm" not in state:
+            raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {sorted(state)}")
         self.algorithm.load_state(state["algorithm"])
-        with self._table as table:
-            while (task_id := table.new_task_id(self._max_task_id)) is not None and table.layout.max_tasks > len(
-                table.task_ids()
-            ):
-                table.insert(task_id)
+        with self._table:
+            self._top_up()
         self.invalidate_cache()
 
     def close(self) -> None:
@@ -753,6 +783,11 @@ class Curriculum(StatsLogger):
             raise TypeError(
                 "a curriculum in local memory cannot be sent to another process: use_shared_memory=True, or send its "
                 "configuration to make another pool"
+            )
+        if not self._own_algorithm:
+            raise TypeError(
+                "a curriculum that was given an algorithm object cannot be sent to another process: give its configuration "
+                "an algorithm_config that creates the algorithm there"
             )
         return Curriculum, (self.config,)
 

@@ -28,7 +28,7 @@ MAX_ATTEMPTS = 1000
 _SEED_STRIDE = 1_000_003
 """Step between the seeds of one environment's episodes: a prime, so that environments seeded 0, 1, 2 do not meet."""
 
-_REFUSALS = (ValueError, RuntimeError, AssertionError, LookupError)
+REFUSALS = (ValueError, RuntimeError, AssertionError, LookupError)
 """What a generator (TaskInvariantError is a ValueError) or an environment raises for a configuration that cannot be."""
 
 
@@ -100,6 +100,7 @@ class CurriculumEnv(PufferEnv):
         max_attempts: int = MAX_ATTEMPTS,
     ) -> None:
         # PufferEnv.__init__ is not called: buffers and spaces are the wrapped environment's.
+        num_agents: int = env.num_agents
         if apply_task is None:
             if not isinstance(env, TakesMettaGridConfig):
                 raise TypeError(
@@ -114,8 +115,8 @@ class CurriculumEnv(PufferEnv):
             if isinstance(env, ReportsEpisodeRewards):
                 episode_rewards = _get_episode_rewards
             else:
-                returns = np.zeros(env.num_agents, dtype=np.float64)
-        self._env = env
+                returns = np.zeros(num_agents, dtype=np.float64)
+        self._env: Any = env
         self._curriculum = curriculum
         self._apply_task = apply_task
         self._read_rewards = episode_rewards
@@ -177,9 +178,9 @@ class CurriculumEnv(PufferEnv):
             try:
                 self._apply_task(self._env, task.get_env_cfg())
                 outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 _forget_closed_simulation(self._env)
-                self._curriculum.retire_task(task.task_id, f"{type(error).__name__}: {error}")
+                self._retire(task.task_id, error)
                 reason = error
                 continue
             episode.task = task
@@ -192,15 +193,19 @@ class CurriculumEnv(PufferEnv):
             f"{type(reason).__name__}: {reason}. Check the buckets and overrides of the task generator"
         ) from reason
 
+    def _retire(self, task_id: int, error: Exception) -> None:
+        try:
+            self._curriculum.retire_task(task_id, f"{type(error).__name__}: {error}")
+        except RuntimeError as empty:  # that was the last task
+            raise InvalidTasksError(str(empty)) from error
+
     def _end_episode(self, infos: Any) -> Any:
         episode = self._episode
         task, episode.task = episode.task, None
         if task is None:
-            raise RuntimeError(
-                "an episode ended that never began: call reset() or step() on CurriculumEnv, not on its env"
-            )
-        rewards = episode.returns if self._read_rewards is None else self._read_rewards(self._env)
-        score = float(np.mean(rewards))  # pyright: ignore[reportArgumentType]  (returns exist where no reader does)
+            raise RuntimeError("an episode ended that never began: call reset() or step() on CurriculumEnv, not on its env")
+        rewards: Any = episode.returns if self._read_rewards is None else self._read_rewards(self._env)
+        score = float(np.mean(rewards))
         self._curriculum.update_task_performance(task.task_id, score)
         ended = {"reward": score, "length": float(episode.length)}
         if self._read_stats is not None:
@@ -222,7 +227,7 @@ class CurriculumEnv(PufferEnv):
         return self._env.emulated
 
     @property
-    def done(self) -> bool:
+    def done(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  (native environments say False)
         return self._env.done
 
     def __getattr__(self, name: str) -> Any:

@@ -36,7 +36,9 @@ SCORERS: dict[str, type[LPScorer]] = {
     "learnability": LearnabilityScorer,
 }
 
-Sampling = Literal["power", "zscore_softmax", "zscore_sigmoid", "quantile_sigmoid", "temperature_softmax", "uniform"]
+Sampling = Literal[
+    "power", "zscore_softmax", "zscore_sigmoid", "quantile_sigmoid", "temperature_softmax", "proportional", "uniform"
+]
 
 
 class LearningProgressConfig(CurriculumAlgorithmConfig):
@@ -94,7 +96,9 @@ class LearningProgressConfig(CurriculumAlgorithmConfig):
         default="",
         description="the sampling rule. Default: power for posterior, else zscore_softmax (see docs/evidence.md)",
     )
-    sampling_power: float = Field(default=1.0, ge=0, description="exponent of the worth")
+    sampling_power: float = Field(
+        default=6.0, ge=0, description="exponent of the worth: how much more often a better task is drawn (docs/evidence.md)"
+    )
     z_score_amplification: float = Field(default=1.0, ge=0, description="factor before softmax or sigmoid")
     sampling_quantile: float = Field(default=0.9, gt=0, lt=1, description="centre of the quantile sigmoid; Kanitscheider 2021")
     sampling_temperature: float = Field(default=0.1, gt=0, description="of temperature_softmax, in units of worth")
@@ -106,6 +110,12 @@ class LearningProgressConfig(CurriculumAlgorithmConfig):
         ge=0,
         le=1,
         description="share of the measured tasks that may leave; the guide's default. 0: none leaves",
+    )
+    eviction_worth_ratio: float = Field(
+        default=0.5,
+        ge=0,
+        description="with a scorer that knows what an unseen task is worth, a task leaves only if it is worth at most this share "
+        "of one; without it, tasks that are being learned leave too (docs/evidence.md)",
     )
     min_presentations_for_eviction: int = Field(default=5, ge=1, description="completions before a task may leave")
     sample_threshold: int = Field(default=10, ge=1, description="completions before a task may leave; the guide's name")
@@ -123,12 +133,13 @@ class LearningProgressConfig(CurriculumAlgorithmConfig):
 
     @model_validator(mode="after")
     def _resolve_defaults(self) -> Self:
-        if not self.scorer:
+        # Not what was given, but what follows from it: anew after each assignment.
+        if not self.scorer or "scorer" not in self.model_fields_set:
             given = "use_bidirectional" in self.model_fields_set
             name = "posterior" if not given else "bidirectional" if self.use_bidirectional else "basic"
             object.__setattr__(self, "scorer", name)
-        if not self.sampling:
-            rule = "power" if self.scorer in ("posterior", "signed") else "zscore_softmax"
+        if not self.sampling or "sampling" not in self.model_fields_set:
+            rule = {"posterior": "power", "signed": "proportional"}.get(self.scorer, "zscore_softmax")
             object.__setattr__(self, "sampling", rule)
         return self
 
@@ -187,6 +198,9 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         self.hypers: LearningProgressConfig = hypers
         self.scorer.bind(self.task_tracker)
         self._columns = self.scorer if isinstance(self.scorer, ColumnScorer) else None
+        self._unseen_worth = 0.0  # of a task nobody knows
+        if self._columns is not None:
+            self._unseen_worth = float(self._columns.score_rows(np.zeros((1, self.task_tracker.table.row_size)), 0.0, 1.0, 0)[0])
         self._clip = hypers.score_normalization == "clip"
         self._eviction_samples = hypers.eviction_samples()
         self.stats_aggregator = LPStatsAggregator(self.task_tracker, self.scorer, _LiveSlices(self), num_tasks)
@@ -261,6 +275,9 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
             worth = explored(worth, rows[:, 2] >= hypers.min_samples_for_lp, hypers.exploration_bonus)
         if hypers.performance_bonus_weight:
             worth = worth + hypers.performance_bonus_weight * (rows[:, 3] - low) / (high - low) * (rows[:, 2] > 0)
+        if not np.isfinite(worth).all():
+            at = int(np.flatnonzero(~np.isfinite(worth))[0])
+            raise ValueError(f"{type(self.scorer).__name__} scores task {int(rows[at, 0])} as {worth[at]}: scores are finite")
         return worth
 
     def distribution(self) -> np.ndarray:
@@ -281,6 +298,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         h = self.hypers
         rules: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "power": lambda w: sampling.power(w, h.sampling_power),
+            "proportional": lambda w: sampling.power(w, 1.0),
             "zscore_softmax": lambda w: sampling.zscore_softmax(w, h.z_score_amplification),
             "zscore_sigmoid": lambda w: sampling.zscore_sigmoid(w, h.z_score_amplification),
             "quantile_sigmoid": lambda w: sampling.quantile_sigmoid(w, h.z_score_amplification, h.sampling_quantile),
@@ -294,16 +312,18 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
     def evictions(self, limit: int) -> list[int]:
         """The measured tasks of least progress, lowest first: those at or below the threshold, at most ``limit``. Lock held."""
         table, share = self.task_tracker.table, self.hypers.eviction_threshold_percentile
-        measured = np.flatnonzero(table.column("completion_count") >= self._eviction_samples)
+        (measured,) = (table.column("completion_count") >= self._eviction_samples).nonzero()
         if limit < 1 or not measured.size or share == 0.0:
             return []
         scores = table.column("lp_score")[measured]
-        threshold = percentile(scores, share)
+        threshold = self._eviction_threshold(scores)
         table.values[EVICTION_SCORE] = threshold
-        candidates = np.flatnonzero(scores <= threshold)
+        (candidates,) = (scores <= threshold).nonzero()
+        low = scores[candidates]
         if candidates.size > limit:
-            candidates = candidates[np.argpartition(scores[candidates], limit - 1)[:limit]]
-        order = candidates[np.argsort(scores[candidates], kind="stable")]
+            lowest = low.argpartition(limit - 1)[:limit]
+            candidates, low = candidates[lowest], low[lowest]
+        order = candidates[low.argsort(kind="stable")]
         return table.column("task_id")[measured[order]].astype(np.int64).tolist()
 
     def should_evict_task(self, task_id: int, criterion: Sequence[int] | int | None = None) -> bool:
@@ -318,8 +338,15 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         elif criterion is not None:
             ids = list(criterion)
         scores = self._measured_scores(ids, samples)
-        share = self.hypers.eviction_threshold_percentile
-        return share > 0.0 and task_id in scores and scores[task_id] <= percentile(np.array(list(scores.values())), share)
+        if self.hypers.eviction_threshold_percentile == 0.0 or task_id not in scores:
+            return False
+        return scores[task_id] <= self._eviction_threshold(np.array(list(scores.values())))
+
+    def _eviction_threshold(self, scores: np.ndarray) -> float:
+        threshold = percentile(scores, self.hypers.eviction_threshold_percentile)
+        if self._columns is None or not self._columns.explores:
+            return threshold
+        return min(threshold, self.hypers.eviction_worth_ratio * self._unseen_worth)
 
     def recommend_eviction(self, task_ids: list[int]) -> int | None:
         """The measured task of least progress among ``task_ids``, or None if none was measured."""
@@ -342,13 +369,19 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         return stats | self.label_stats()
 
     def get_state(self) -> dict[str, Any]:
-        return {**super().get_state(), "scorer": self.hypers.scorer, "scorer_state": self.scorer.get_state()}
+        return {**super().get_state(), "scorer": scorer_name(self.scorer), "scorer_state": self.scorer.get_state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over a saved pool. Another scorer's columns are left out and this one's begin anew."""
+        """Take over a saved pool. Where it was saved with another scorer, its tasks begin anew: they are unmeasured."""
         super().load_state(state)
-        if state.get("scorer") == self.hypers.scorer:
+        declared = {column.name for column in self.scorer.columns}
+        if state.get("scorer") == scorer_name(self.scorer) and declared <= set(state["tracker"]["columns"]):
             self.scorer.load_state(state["scorer_state"])
+            return
+        with self.task_tracker.table as table:
+            for slot in np.flatnonzero(table.active()).tolist():
+                kept = {name: float(table.column(name)[slot]) for name in ("success_threshold", "seed", "generator_type")}
+                table.restart(slot, kept)
 
 
 class _LiveSlices:
@@ -360,6 +393,12 @@ class _LiveSlices:
     def get_detailed_stats(self) -> dict[str, float]:
         analyzer: SliceAnalyzer = self._algorithm.slice_analyzer()
         return analyzer.get_detailed_stats()
+
+
+def scorer_name(scorer: LPScorer) -> str:
+    """The name of a scorer in saved states: that of the configuration, or the path of its class."""
+    kind = type(scorer)
+    return next((name for name, known in SCORERS.items() if known is kind), f"{kind.__module__}.{kind.__qualname__}")
 
 
 def explored(progress: np.ndarray, measured: np.ndarray, bonus: float) -> np.ndarray:

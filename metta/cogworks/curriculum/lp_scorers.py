@@ -372,6 +372,10 @@ def expected_gain(level: Any, slope: Any, var_level: Any, var_slope: Any, exp: A
     return p * (1.0 - p) * (1.0 - p) * expected_positive(slope, sqrt(var_slope), exp)
 
 
+def _limited(level: float) -> float:
+    return level if -_LEVEL_LIMIT < level < _LEVEL_LIMIT else math.copysign(_LEVEL_LIMIT, level)
+
+
 class PosteriorLPScorer(ColumnScorer):
     """Learning progress with error bars: a trend in log-odds, and the success that one more completion is expected to add.
 
@@ -417,7 +421,7 @@ class PosteriorLPScorer(ColumnScorer):
         self._table = self.tracker.table
 
     def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        if n == 0.0:
+        if v[b + self._p11] == 0.0:  # nothing is known here: at the first completion, or where only the documented row is shared
             level, slope, p00, p01, p11, age = 0.0, self._slope0, _VAR_LEVEL0, 0.0, self._var_slope0, 0.0
             record = unit = 0.0
         else:
@@ -428,23 +432,28 @@ class PosteriorLPScorer(ColumnScorer):
         # the task's own scale
         reached = x - v[SCORE_LOW]
         had_paid = record > 0.0
-        record = max(record, reached)
-        new_unit = max(record, _RECORD_FLOOR * (v[SCORE_HIGH] - v[SCORE_LOW]))
+        if reached > record:  # comparisons, not min and max: this is on the path of every episode
+            record = reached
+        new_unit = _RECORD_FLOOR * (v[SCORE_HIGH] - v[SCORE_LOW])
+        if record > new_unit:
+            new_unit = record
         if had_paid and new_unit > unit:
             p = unit / new_unit / (1.0 + math.exp(-level))
             level = math.log(p / (1.0 - p))
-        y = min(1.0, max(0.0, reached / new_unit))
+        y = reached / new_unit if reached > 0.0 else 0.0
         # predict
-        level = min(_LEVEL_LIMIT, max(-_LEVEL_LIMIT, level + slope))
+        level = _limited(level + slope)
         p00 += 2.0 * p01 + p11 + _LEVEL_DRIFT * age
         p01 += p11
         p11 += self._q_slope
         # correct
         p = 1.0 / (1.0 + math.exp(-level / math.sqrt(1.0 + _LOGISTIC_NORMAL * p00)))
-        h = max(p * (1.0 - p), _LEAST_VARIANCE)
+        h = p * (1.0 - p)
+        if h < _LEAST_VARIANCE:
+            h = _LEAST_VARIANCE
         g = 1.0 / (1.0 + h * p00)
         e = (y - p) * g
-        v[b + self._level] = min(_LEVEL_LIMIT, max(-_LEVEL_LIMIT, level + p00 * e))
+        v[b + self._level] = _limited(level + p00 * e)
         v[b + self._slope] = slope + p01 * e
         v[b + self._p00] = p00 * g
         v[b + self._p01] = p01 * g
@@ -454,14 +463,14 @@ class PosteriorLPScorer(ColumnScorer):
         v[b + self._unit] = new_unit
 
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        if v[b + 2] == 0.0:
+        if v[b + self._p11] == 0.0:
             return expected_gain(0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt)
         age = (clock - v[b + self._last]) / (self._table.active_count or 1)
         var_level = v[b + self._p00] + _LEVEL_DRIFT * age
         return expected_gain(v[b + self._level], v[b + self._slope], var_level, v[b + self._p11], math.exp, math.sqrt)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        unseen = rows[:, 2] == 0.0
+        unseen = rows[:, self._p11] == 0.0
         var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (_LEVEL_DRIFT / (self._table.active_count or 1))
         slope, var_slope = rows[:, self._slope], rows[:, self._p11]
         if unseen.any():

@@ -80,7 +80,8 @@ class TaskMemoryBackend(ABC):
 
     @abstractmethod
     def acquire_lock(self) -> AbstractContextManager[Any]:
-        """Context manager that excludes every other user of this memory; re-entrant within a thread."""
+        """Context manager that excludes every other user of this memory, threads included. A tracker enters it once at a
+        time in a process, so that it need not be re-entrant; those of this module are."""
 
     @abstractmethod
     def clear(self) -> None:
@@ -192,12 +193,13 @@ class SharedMemoryBackend(TableBackend):
                 "layout": layout,
             },
         )
-        self._release = weakref.finalize(self, self._session.release)
+        self._release = weakref.finalize(self, self._session.release, wait=False)
         self._attach(self._session.memory, self._session.lock, self._session.created)
 
     def cleanup(self) -> None:
         """Leave the session; the last process to leave removes it. Idempotent."""
-        self._release()
+        if self._release.detach() is not None:
+            self._session.release()
 
 
 class MirrorLock:
@@ -210,7 +212,7 @@ class MirrorLock:
     def __init__(self, backend: TaskMemoryBackend, local: LocalMemoryBackend, on_change: Callable[[], None]):
         self._backend, self._local, self._on_change = backend, local, on_change
         self._width = min(backend.task_struct_size, local.row_size)
-        self._holds: list[AbstractContextManager[Any]] = []
+        self._hold: AbstractContextManager[Any] | None = None
 
     @property
     def depth(self) -> int:
@@ -220,21 +222,31 @@ class MirrorLock:
     def acquire(self) -> None:
         """Wait for both locks, then read."""
         self._local.lock.acquire()
+        if self.depth > 1:
+            return
         try:
             hold = self._backend.acquire_lock()
             hold.__enter__()
+            self._hold = hold
+            if self._pull():
+                self._on_change()
         except BaseException:
-            self._local.lock.release()
+            self._give_back()
             raise
-        self._holds.append(hold)
-        if self.depth == 1 and self._pull():
-            self._on_change()
 
     def release(self) -> None:
         """Write, then give both locks back."""
-        if self.depth == 1:
-            self._push()
-        self._holds.pop().__exit__(None, None, None)
+        try:
+            if self.depth == 1:
+                self._push()
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        hold = self._hold
+        if self.depth == 1 and hold is not None:
+            self._hold = None
+            hold.__exit__(None, None, None)
         self._local.lock.release()
 
     def __enter__(self) -> MirrorLock:
@@ -248,10 +260,11 @@ class MirrorLock:
         rows = np.stack([self._backend.get_task_data(i)[: self._width] for i in range(self._backend.max_tasks)])
         own = self._local.rows[:, : self._width]
         identity = [BASE_COLUMNS.index("task_id"), BASE_COLUMNS.index("is_active")]
-        changed = not np.array_equal(rows[:, identity], own[:, identity])
+        changed = (rows[:, identity] != own[:, identity]).any(axis=1)
         own[:] = rows
+        self._local.rows[changed, self._width :] = 0.0  # what was known here of the slot's former task
         self._local.get_completion_history()[:] = self._backend.get_completion_history()
-        return changed
+        return bool(changed.any())
 
     def _push(self) -> None:
         for index in range(self._backend.max_tasks):

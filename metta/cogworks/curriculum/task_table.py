@@ -34,7 +34,7 @@ from metta.cogworks.curriculum.shared_memory_backend import (
     TaskMemoryBackend,
     TaskState,
 )
-from metta.cogworks.curriculum.task_values import mix64
+from metta.cogworks.curriculum.task_values import MAX_TASK_ID, mix64
 
 FORMAT = 1
 
@@ -105,6 +105,7 @@ SCORE_LOW, SCORE_HIGH, EVICTION_SCORE = 32, 33, 34
 _INDEX, _SAMPLES, _LOADING = 1, 2, 4
 
 _HEADER_BYTES = 512
+MAX_RETIRED = 1024  # ids of invalid tasks that are remembered, so that they are not drawn again
 _JOURNAL_BYTES = 16 * 1024
 MAX_GROUPS = 512
 _GROUP_NAME_BYTES = 128  # 8 for the length
@@ -112,9 +113,25 @@ _GROUP_WORDS = 8
 # What a group keeps of tasks that have left the pool; the rest is summed over the rows when asked for.
 GROUP_FIELDS = ("completion_count", "total_score", "total_squared", "scheduled_count", "tasks")
 
+# What a saved pool has beside its counters and names.
+_STATE_ARRAYS: dict[str, Any] = {
+    "rows": np.float64,
+    "score_range": np.float64,
+    "groups": np.float64,
+    "probability": np.float64,
+    "queue": np.int32,
+    "history": np.float64,
+    "retired": np.int64,
+}
+
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: Knuth, TAOCP vol. 3, 6.4, multiplicative hashing
 _TOMBSTONE = -1
+
+
+def _batch(max_tasks: int) -> int:
+    """How many samples are drawn at a time."""
+    return max(64, max_tasks // 32)
 
 
 class TableLayout:
@@ -141,7 +158,7 @@ class TableLayout:
         self.slice_axes = slice_axes
         self.extra_columns = len(declared)
         self.row_size = task_struct_size + len(declared)
-        self.batch = max(64, max_tasks // 32)
+        self.batch = _batch(max_tasks)
         self.index_size = 1 << max(4, (2 * max_tasks - 1).bit_length())  # at most half full
         offset = 0
         self.offsets: dict[str, int] = {}
@@ -150,6 +167,7 @@ class TableLayout:
             ("journal", _JOURNAL_BYTES),
             ("groups", 8 * _GROUP_WORDS * MAX_GROUPS),
             ("group_names", _GROUP_NAME_BYTES * MAX_GROUPS),
+            ("retired", 8 * MAX_RETIRED),
             ("probability", 8 * max_tasks),
             ("queue", 4 * self.batch),
             ("index", 4 * self.index_size),
@@ -187,7 +205,7 @@ class TaskTable:
                 extra_columns=layout.extra_columns,
                 extra_bytes=layout.extra_bytes,
             )
-            self.lock = MirrorLock(backend, table, self._rebuild)
+            self.lock = MirrorLock(backend, table, self._rows_changed)
         self._memory = table  # keeps the mapping alive
         at = layout.offsets
         self._bytes = table.memory
@@ -206,6 +224,14 @@ class TaskTable:
         self._label = self._column[LABEL]
         self._scheduled = self._column[SCHEDULED]
         self._groups_column = (self._label, *(self._column[f"slice_{i}"] for i in range(layout.slice_axes)))
+        self._totals = tuple(self._column[name] for name in GROUP_FIELDS[:-1])
+        self._seed, self._created = self._column["seed"], self._column["creation_time"]
+        self._threshold = self._column["success_threshold"]
+        self._empty_row = bytes(self._row_bytes)
+        # One bit generator, set to another key for every batch: making one costs several times as much.
+        self._bits = np.random.Philox(key=0)
+        self._fresh_bits: Any = self._bits.state
+        self._rng = np.random.Generator(self._bits)
         self.probability = np.frombuffer(self._bytes, np.float64, layout.max_tasks, at["probability"])
         self._queue = self._array("queue", np.int32, layout.batch)
         self._queue_values = self._queue.data
@@ -217,6 +243,9 @@ class TaskTable:
         self._group_names: list[str] = []
         self._group_index: dict[str, int] = {}
         self._group_epoch = -1
+        self._retired = self._array("retired", np.int64, MAX_RETIRED)
+        self._retired_ids: set[int] = set()
+        self._retired_version = (-1, -1)
         self._journal = at["journal"]
         with self.lock:
             if self.header[GROUPS] == 0:  # zeroed memory: a new pool
@@ -225,13 +254,17 @@ class TaskTable:
     def _fits(self, backend: TableBackend) -> bool:
         return backend.row_size == self.layout.row_size and backend.history_offset >= self.layout.extra_bytes
 
+    def _rows_changed(self) -> None:
+        self._rebuild()
+        self.header[STALE] = 1
+
     def _array(self, name: str, dtype: Any, count: int) -> np.ndarray:
         return np.frombuffer(self._bytes, dtype, count, self.layout.offsets[name])
 
     def _start_empty(self) -> None:
-        self.header[GROUPS] = 1  # group 0 collects what does not fit
         self.values[SCORE_LOW], self.values[SCORE_HIGH] = 0.0, 1.0
         self._rebuild()
+        self.header[GROUPS] = 1  # group 0 collects what does not fit. Last: it says that the rest is done
 
     # -- locking and crashes ------------------------------------------------------------------------------------------------
 
@@ -239,13 +272,19 @@ class TaskTable:
         """Take the lock, and undo what its last holder left unfinished."""
         self.lock.acquire()
         if (self.header[JOURNAL] or self.header[STAGE]) and self.lock.depth == 1:
-            self._recover()
+            try:
+                self._recover()
+            except BaseException:  # an interrupt; whoever comes next begins again
+                self.lock.release()
+                raise
 
     def release(self) -> None:
         """Give the lock back; a change that was not committed is undone."""
-        if (self.header[JOURNAL] or self.header[STAGE]) and self.lock.depth == 1:
-            self._recover()
-        self.lock.release()
+        try:
+            if (self.header[JOURNAL] or self.header[STAGE]) and self.lock.depth == 1:
+                self._recover()
+        finally:
+            self.lock.release()
 
     def __enter__(self) -> TaskTable:
         self.acquire()
@@ -266,6 +305,10 @@ class TaskTable:
         self.header[word] = offset
         self.header[word + 1] = nbytes
         self.header[JOURNAL] = end
+
+    def _save_header(self) -> None:
+        # Without the words that say what is to be put back: copying them in the middle of that would cut it short.
+        self.save(8 * (STAGE + 1), _HEADER_BYTES - 8 * (STAGE + 1))
 
     def save_row(self, slot: int) -> None:
         """Journal the row of ``slot``. Lock held."""
@@ -346,60 +389,113 @@ class TaskTable:
         slot = header[FREE] - 1
         if slot < 0:
             raise RuntimeError(f"the pool of {self.layout.max_tasks} tasks is full: evict one before inserting another")
-        base = self.base(slot)
-        self.save(0, _HEADER_BYTES)
+        self._save_header()
         self.save_row(slot)
-        header[FREE] = int(self.values[base + self._id])
-        row = self.rows[slot]
-        row[:] = 0.0
-        row[self._id] = row[self._column["seed"]] = task_id
-        row[self._column["creation_time"]] = time.time()
-        row[self._column["success_threshold"]] = 0.5
-        for name, value in (fields or {}).items():
-            row[self.offset(name)] = value
-        self._index_insert(task_id, slot)
-        row[self._active] = 1.0
+        header[FREE] = int(self.values[self.base(slot) + self._id])
+        self._open(slot, task_id, fields)
         header[ACTIVE] += 1
-        header[CREATED] += 1
         self.commit()
         return slot
 
     def remove(self, slot: int, counter: int | None = None) -> None:
         """Take the task out of the pool; its totals stay in its groups. ``counter``: header word to count it in. Lock held."""
-        header, row = self.header, self.rows[slot]
-        self.save(0, _HEADER_BYTES)
+        header = self.header
+        self._save_header()
         self.save_row(slot)
-        for group in {int(row[c]) for c in self._groups_column}:
-            self.save(self.layout.offsets["groups"] + 8 * _GROUP_WORDS * group, 8 * _GROUP_WORDS)
-            for k, name in enumerate(GROUP_FIELDS):
-                self._groups[group, k] += 1.0 if name == "tasks" else row[self._column[name]]
-        header[CLOSED_COMPLETED] += int(row[self._column["completion_count"]])
-        header[CLOSED_SCHEDULED] += int(row[self._scheduled])
-        self._index_remove(int(row[self._id]))
-        row[:] = 0.0
-        row[self._id] = header[FREE]
+        self._close(slot, counter)
+        self._zero_row(slot)
+        self.values[self.base(slot) + self._id] = header[FREE]
         header[FREE] = slot + 1
         header[ACTIVE] -= 1
+        header[STALE] = 1  # all of the distribution may have been on this task
+        self.commit()
+        self._sweep()
+
+    def exchange(self, slot: int, task_id: int, fields: dict[str, float], counter: int | None) -> None:
+        """:meth:`remove` and :meth:`insert` as one change: a crash leaves either task, never an empty slot. Lock held."""
+        self._save_header()
+        self.save_row(slot)
+        self._close(slot, counter)
+        self._open(slot, task_id, fields)
+        self.commit()
+        self._sweep()
+
+    def restart(self, slot: int, fields: dict[str, float]) -> None:
+        """Begin the task anew, as :meth:`exchange` for itself: its totals stay in its groups. Lock held."""
+        self.header[CREATED] -= 1
+        self.exchange(slot, int(self.values[self.base(slot) + self._id]), fields, None)
+        self.header[STALE] = 1
+
+    def _open(self, slot: int, task_id: int, fields: dict[str, float] | None) -> None:
+        values, base = self.values, self.base(slot)
+        self._zero_row(slot)
+        values[base + self._id] = values[base + self._seed] = task_id
+        values[base + self._created] = time.time()
+        values[base + self._threshold] = 0.5
+        for name, value in (fields or {}).items():
+            values[base + self.offset(name)] = value
+        self._index_insert(task_id, slot)
+        values[base + self._active] = 1.0
+        self.header[CREATED] += 1
+
+    def _close(self, slot: int, counter: int | None) -> None:
+        header, values, base = self.header, self.values, self.base(slot)
+        totals = [values[base + column] for column in self._totals]
+        for group in {int(values[base + column]) for column in self._groups_column}:
+            at = self.layout.offsets["groups"] + 8 * _GROUP_WORDS * group
+            self.save(at, 8 * _GROUP_WORDS)
+            at //= 8
+            for k, total in enumerate(totals):
+                values[at + k] += total
+            values[at + len(totals)] += 1.0
+        header[CLOSED_COMPLETED] += int(totals[GROUP_FIELDS.index("completion_count")])
+        header[CLOSED_SCHEDULED] += int(totals[GROUP_FIELDS.index(SCHEDULED)])
+        task_id = int(values[base + self._id])
+        self._index_remove(task_id)
+        if counter == INVALID:
+            at = header[INVALID] % MAX_RETIRED
+            self.save(self.layout.offsets["retired"] + 8 * at, 8)
+            self._retired[at] = task_id
         if counter is not None:
             header[counter] += 1
-        self.commit()
-        if self.lock.depth == 1 and header[TOMBSTONES] > self.layout.index_size // 4:
-            self._rebuild()
+
+    def _sweep(self) -> None:
+        if self.header[TOMBSTONES] > self.layout.index_size // 4:
+            if self.lock.depth == 1:
+                self._rebuild()
+            else:  # the change that this is part of may still be undone: when the lock is given back
+                self.header[STAGE] |= _INDEX
+
+    def _zero_row(self, slot: int) -> None:
+        at = self._rows_offset + slot * self._row_bytes
+        self._bytes[at : at + self._row_bytes] = self._empty_row
 
     def new_task_id(self, max_task_id: int, other_than: int = -1) -> int | None:
-        """A random id below ``max_task_id`` that is not in the pool, or None if there is no other. Lock held."""
-        header = self.header
-        if header[ACTIVE] + (0 <= other_than < max_task_id and self.find(other_than) < 0) >= max_task_id:
+        """A random id below ``max_task_id`` that is not in the pool, or None if there is no other. Lock held.
+
+        Tasks that were taken out as invalid do not come back: the last ``MAX_RETIRED`` of them are remembered.
+        """
+        header, retired = self.header, self.retired()
+        if header[ACTIVE] + len(retired) + 1 < max_task_id:
+            for _ in range(64):
+                header[NEW_IDS] += 1
+                candidate = mix64((header[SEED] + header[NEW_IDS] * _GOLDEN) & _MASK) % max_task_id
+                if candidate != other_than and candidate not in retired and self.find(candidate) < 0:
+                    return candidate
+        # Nearly every id is taken (at least half of them, but for a chance of 2^-64): choose among the others.
+        free = np.setdiff1d(np.arange(max_task_id), np.append(self.task_ids(), [*retired, other_than]))
+        if not len(free):
             return None
-        for _ in range(64):
-            header[NEW_IDS] += 1
-            candidate = mix64((header[SEED] + header[NEW_IDS] * _GOLDEN) & _MASK) % max_task_id
-            if candidate != other_than and self.find(candidate) < 0:
-                return candidate
-        # Nearly every id is in the pool (a fraction of at least 1/2, but for a chance of 2^-64): choose among the others.
-        ids = self.task_ids()
-        free = np.setdiff1d(np.arange(max_task_id), np.append(ids, other_than))
-        return int(free[header[NEW_IDS] % len(free)]) if len(free) else None
+        header[NEW_IDS] += 1
+        return int(free[header[NEW_IDS] % len(free)])
+
+    def retired(self) -> set[int]:
+        """Ids of the last ``MAX_RETIRED`` tasks that were taken out as invalid. Lock held."""
+        version = (self.header[EPOCH], self.header[INVALID])
+        if version != self._retired_version:
+            self._retired_version = version
+            self._retired_ids = set(self._retired[: min(version[1], MAX_RETIRED)].tolist())
+        return self._retired_ids
 
     def fill(self, max_task_id: int, success_threshold: float, generator_type: float) -> np.ndarray:
         """Fill the free slots of an empty pool with random tasks below ``max_task_id``. Lock held. Returns their ids, int64.
@@ -424,9 +520,11 @@ class TaskTable:
         return ids
 
     def _clear(self) -> None:
-        seed, epoch = self.header[SEED], self.header[EPOCH]
-        np.frombuffer(self._bytes, np.uint8)[8 * (STAGE + 1) :] = 0
-        self.header[SEED], self.header[EPOCH] = seed, epoch + 1
+        self.header[EPOCH] += 1  # never back to a number that another process knows
+        for word in range(_HEADER_BYTES // 8):
+            if word not in (JOURNAL, STAGE, SEED, EPOCH):
+                self.header[word] = 0
+        np.frombuffer(self._bytes, np.uint8)[_HEADER_BYTES:] = 0
         self._start_empty()
 
     def clear(self) -> None:
@@ -517,18 +615,22 @@ class TaskTable:
                 return slot
 
     def _random(self, stream: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=np.array([self.header[SEED], stream], np.uint64)))
+        # The stream of Philox(key=(seed, stream)) from its beginning. Valid until the next call. Lock held.
+        fresh = self._fresh_bits
+        fresh["state"]["key"] = np.array([self.header[SEED], stream], np.uint64)
+        self._bits.state = fresh
+        return self._rng
 
     def _draw(self) -> bool:
         """Draw the next batch of samples. Lock held."""
         header = self.header
-        cumulative = np.cumsum(self.probability)
+        cumulative = self.probability.cumsum()  # methods, not functions: their overhead counts at a thousand tasks
         total = cumulative[-1]
         if header[ACTIVE] == 0 or not total > 0.0:
             return False
         rng = self._random(header[BATCHES])
-        slots = np.searchsorted(cumulative, rng.random(self.layout.batch) * total, side="right")
-        last = int(np.searchsorted(cumulative, total))  # rounding may reach past the last slot of positive probability
+        slots = cumulative.searchsorted(rng.random(self.layout.batch) * total, side="right")
+        last = int(cumulative.searchsorted(total))  # rounding may reach past the last slot of positive probability
         header[STAGE] |= _SAMPLES
         np.minimum(slots, last, out=slots)
         self._queue[:] = slots
@@ -553,16 +655,18 @@ class TaskTable:
 
     def group(self, name: str) -> int:
         """Index of a group, made on first use. 0 when :data:`MAX_GROUPS` exist. Lock held."""
+        if self._group_epoch == self.header[EPOCH] and name in self._group_index:  # an index never changes within an epoch
+            return self._group_index[name]
         self._read_group_names()
         if name in self._group_index:
             return self._group_index[name]
+        data = _group_name_bytes(name)
+        stored = data.decode()
+        if stored in self._group_index:
+            return self._group_index.setdefault(name, self._group_index[stored])
         count = self.header[GROUPS]
         if count >= MAX_GROUPS:
             return self._group_index.setdefault(name, 0)
-        data = name.encode()
-        room = _GROUP_NAME_BYTES - 8
-        if len(data) > room:  # too long to store: keep what fits, and a digest that tells it from others
-            data = data[: room - 9].decode(errors="ignore").encode() + b"~" + hashlib.sha256(data).hexdigest()[:8].encode()
         at = self.layout.offsets["group_names"] + _GROUP_NAME_BYTES * count
         self._bytes[at + 8 : at + 8 + len(data)] = data
         self.header[at // 8] = len(data)
@@ -659,6 +763,7 @@ class TaskTable:
             "probability": self.probability.copy(),
             "queue": self._queue.copy(),
             "history": self.history.copy(),
+            "retired": self._retired[: min(self.header[INVALID], MAX_RETIRED)].copy(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -666,43 +771,85 @@ class TaskTable:
 
         A larger pool takes the tasks of a smaller one and has room for more; a column that was not saved begins at zero.
         """
-        if state.get("format") != FORMAT:
-            raise ValueError(f"saved pool has format {state.get('format')!r}, this version reads {FORMAT}")
-        saved = np.asarray(state["rows"], np.float64)
-        names = list(state["columns"])
-        if saved.shape != (state["max_tasks"], len(names)) or set(BASE_COLUMNS) - set(names):
-            raise ValueError(f"saved pool is inconsistent: rows of shape {saved.shape}, {len(names)} columns")
-        kept = saved[saved[:, names.index("is_active")] != 0.0]
-        same = saved.shape[0] == self.layout.max_tasks
+        saved, names = _checked(state), list(state["columns"])
+        kept = saved["rows"][saved["rows"][:, names.index("is_active")] != 0.0]
+        same = len(saved["rows"]) == self.layout.max_tasks
         if len(kept) > self.layout.max_tasks:
             raise ValueError(
                 f"saved pool holds {len(kept)} tasks, this one has room for {self.layout.max_tasks}: "
                 f"use num_active_tasks of at least {len(kept)}"
             )
-        counters = {name: int(state["counters"][name]) for name in COUNTERS}
-        groups, group_names = np.asarray(state["groups"], np.float64), list(state["group_names"])
         self.header[STAGE] |= _LOADING
         self._clear()
         for name, word in COUNTERS.items():
-            self.header[word] = counters[name]
-        self.values[SCORE_LOW], self.values[SCORE_HIGH] = (float(x) for x in state["score_range"])
-        source = saved if same else kept
+            self.header[word] = int(state["counters"][name])
+        self.values[SCORE_LOW], self.values[SCORE_HIGH] = saved["score_range"].tolist()
+        source = saved["rows"] if same else kept
         for name in set(names) & set(self.layout.names):
             self.rows[: len(source), self._column[name]] = source[:, names.index(name)]
-        for name in group_names[1:]:
+        for name in state["group_names"][1:]:
             self.group(name)
-        self._groups[: len(groups)] = groups
-        history = np.asarray(state["history"], np.float64)[: len(self.history)]
-        self.history[: len(history)] = history
-        self.header[HISTORY] = min(self.header[HISTORY], len(history))
+        self._groups[: len(saved["groups"])] = saved["groups"]
+        self._retired[: len(saved["retired"])] = saved["retired"]
+        self._load_history(saved["history"])
         self._rebuild()
-        if same and len(state["queue"]) == self.layout.batch:
-            self.probability[:] = np.asarray(state["probability"])
-            self._queue[:] = np.asarray(state["queue"])
+        if same:
+            self.probability[:] = saved["probability"]
+            self._queue[:] = saved["queue"]
         else:
             self.header[CURSOR] = self.header[QUEUED] = 0
             self.header[STALE] = 1
         self.header[STAGE] = 0
+
+    def _load_history(self, saved: np.ndarray) -> None:
+        """Take over a ring of scores; of a ring of another size, the latest scores."""
+        count, size = self.header[HISTORY], len(self.history)
+        if len(saved) != size:
+            saved = saved[:count] if count <= len(saved) else np.roll(saved, -(count % len(saved)))
+            saved = saved[-size:]
+            self.header[HISTORY] = len(saved)
+        self.history[: len(saved)] = saved
+
+
+def _checked(state: dict[str, Any]) -> dict[str, Any]:
+    """The arrays of a saved pool. Raises ValueError if it is not one, or not consistent."""
+    if state.get("format") != FORMAT:
+        raise ValueError(f"saved pool has format {state.get('format')!r}, this version reads {FORMAT}")
+    lacks = {"max_tasks", "columns", "group_names", "counters", *_STATE_ARRAYS} - set(state)
+    lacks |= {f"counters[{name!r}]" for name in set(COUNTERS) - set(state.get("counters", COUNTERS))}
+    lacks |= {f"column {name!r}" for name in set(BASE_COLUMNS) - set(state.get("columns", BASE_COLUMNS))}
+    if lacks:
+        raise ValueError(f"saved pool lacks {', '.join(sorted(lacks))}: is it the state of a curriculum's pool?")
+    arrays = {name: np.asarray(state[name], dtype) for name, dtype in _STATE_ARRAYS.items()}
+    n, names = state["max_tasks"], list(state["columns"])
+    retired = min(state["counters"]["invalid"], MAX_RETIRED)
+    for name, shape in (
+        ("rows", (n, len(names))),
+        ("groups", (len(state["group_names"]), _GROUP_WORDS)),
+        ("probability", (n,)),
+        ("queue", (_batch(n),)),
+        ("history", (max(1, arrays["history"].size),)),
+        ("retired", (retired,)),
+        ("score_range", (2,)),
+    ):
+        if arrays[name].shape != shape:
+            raise ValueError(f"saved pool is inconsistent: {name} has shape {arrays[name].shape}, expected {shape}")
+    ids = arrays["rows"][arrays["rows"][:, names.index("is_active")] != 0.0, names.index("task_id")]
+    if len(np.unique(ids)) < len(ids) or not ((ids >= 0) & (ids <= MAX_TASK_ID) & (ids == np.floor(ids))).all():
+        raise ValueError("saved pool is inconsistent: its task ids are not distinct integers from 0 to 2^53 - 1")
+    queue, cursor, queued = arrays["queue"], state["counters"]["cursor"], state["counters"]["queued"]
+    if not (0 <= cursor <= queued <= len(queue) and ((queue >= 0) & (queue < n)).all()):
+        raise ValueError("saved pool is inconsistent: its queue of samples points outside the pool")
+    return arrays
+
+
+def _group_name_bytes(name: str) -> bytes:
+    """A group's name as it is stored. Of one that is too long, what fits and a digest that tells it from others."""
+    data = name.encode()
+    room = _GROUP_NAME_BYTES - 8
+    if len(data) <= room:
+        return data
+    return data[: room - 9].decode(errors="ignore").encode() + b"~" + hashlib.sha256(data).hexdigest()[:8].encode()
 
 
 def _distinct(rng: np.random.Generator, n: int, upper: int) -> np.ndarray:
@@ -711,5 +858,6 @@ def _distinct(rng: np.random.Generator, n: int, upper: int) -> np.ndarray:
         return rng.permutation(upper)[:n]
     found = np.empty(0, np.int64)
     while len(found) < n:
-        found = np.unique(np.concatenate([found, rng.integers(0, upper, n - len(found) + n // 4 + 1)]))
+        found = np.sort(np.concatenate([found, rng.integers(0, upper, n - len(found) + n // 4 + 1)]))
+        found = found[np.append(True, found[1:] != found[:-1])]  # np.unique would import numpy.ma, which takes 50 ms
     return rng.permutation(found)[:n]

@@ -153,6 +153,7 @@ class TaskTracker:
         Raises ValueError for a score that is not finite or an id that cannot be one; nothing changes then.
         """
         task_id, score = validate_task_id(task_id), validate_score(task_id, score)
+        lp_score = None if lp_score is None else validate_score(task_id, lp_score)
         with self.table as table:
             slot = table.find(task_id)
             if slot < 0:
@@ -163,7 +164,7 @@ class TaskTracker:
                 table.values[table.base(slot) + 8] = success_threshold
             self.record(slot, score)
             if lp_score is not None:
-                table.values[table.base(slot) + 4] = validate_score(task_id, lp_score)
+                table.values[table.base(slot) + 4] = lp_score
             table.commit()
 
     def record(self, slot: int, score: float) -> None:

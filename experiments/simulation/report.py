@@ -1,0 +1,166 @@
+"""What the runs of a comparison amount to: figures, tables and plots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.table import Table
+from scipy.stats import rankdata
+
+from experiments.arms import ORACLE, UNIFORM
+from experiments.simulation.learner import GROUPS
+from experiments.simulation.runs import Run
+from experiments.statistics import Interval, estimate, interquartile_mean, paired_difference, share_of_oracle
+
+Runs = Mapping[str, list[Run]]
+"""Arm → its runs, in the order of the seeds, which is the same for every arm."""
+
+_LINES: dict[str, dict[str, Any]] = {
+    ORACLE: {"color": "black", "ls": ":"},
+    UNIFORM: {"color": "black", "ls": "--"},
+    "default": {"lw": 3},
+}
+_COLOURS = {"learning": "#2a9d4a", "mastered": "#4477aa", "blocked": "#bbbbbb", "unlearnable": "#cc6644"}
+
+
+def figures(runs: Runs) -> dict[str, dict[str, Any]]:
+    """Arm → its figures in one scenario: those of the JSON line, and under ``"details"`` the intervals and shares.
+
+    ``delta_vs_uniform`` with ``ci_low`` and ``ci_high`` is the paired difference in skills mastered at the budget;
+    ``oracle_share`` is None where the oracle gains nothing over uniform.
+    """
+    final = {arm: [run.final for run in of_arm] for arm, of_arm in runs.items()}
+    result: dict[str, dict[str, Any]] = {}
+    for arm, of_arm in runs.items():
+        mastered, auc = estimate(final[arm]), estimate([run.area for run in of_arm])
+        delta = paired_difference(final[arm], final[UNIFORM])
+        share = share_of_oracle(final[arm], final[UNIFORM], final[ORACLE])
+        result[arm] = {
+            "mastered": round(mastered.value, 3),
+            "auc": round(auc.value, 3),
+            "delta_vs_uniform": round(delta.value, 3),
+            "ci_low": round(delta.low, 3),
+            "ci_high": round(delta.high, 3),
+            "oracle_share": None if math.isnan(share) else round(share, 3),
+            "details": {
+                "mastered": _ends(mastered),
+                "auc": _ends(auc),
+                "auc_delta_vs_uniform": _ends(paired_difference([r.area for r in of_arm], [r.area for r in runs[UNIFORM]])),
+                "spent": dict(zip(GROUPS, np.mean([r.shares for r in of_arm], axis=0).round(4).tolist(), strict=True)),
+                "mastered_by_seed": final[arm],
+            },
+        }
+    return result
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [round(interval.value, 3), round(interval.low, 3), round(interval.high, 3)]
+
+
+def scenario_table(scenario: str, runs: Runs, of_arm: Mapping[str, Mapping[str, Any]]) -> Table:
+    """One scenario: a row per arm."""
+    first = next(iter(runs.values()))[0]
+    table = Table(
+        title=f"{scenario}: {first.learnable} skills, {first.episodes[-1]:,} episodes, {len(runs[UNIFORM])} seeds",
+        caption="Interquartile mean [95 % bootstrap interval]; * excludes 0. The last four columns: shares of the episodes.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("arm")
+    for heading in ("mastered", "area under curve", "− uniform", "oracle share"):
+        table.add_column(heading, justify="right")
+    for group in GROUPS:
+        table.add_column(group, justify="right")
+    for arm, values in sorted(of_arm.items(), key=lambda item: -item[1]["mastered"]):
+        details, share = values["details"], values["oracle_share"]
+        delta = Interval(values["delta_vs_uniform"], values["ci_low"], values["ci_high"])
+        mark = " *" if delta.excludes_zero() else "  "
+        table.add_row(
+            arm,
+            str(Interval(*details["mastered"])),
+            str(Interval(*details["auc"])),
+            "" if arm == UNIFORM else f"{delta}{mark}",
+            "" if share is None or arm == UNIFORM else f"{share:.2f}",
+            *(f"{details['spent'][group]:.2f}" for group in GROUPS),
+        )
+    return table
+
+
+def summary(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Arm → ``mean_rank`` (1 is best, the oracle left out, ties share a rank) and ``mean_oracle_share`` over the scenarios."""
+    arms = [arm for arm in next(iter(results.values())) if arm != ORACLE]
+    mastered = np.array([[of_arm[arm]["mastered"] for arm in arms] for of_arm in results.values()])
+    rank = rankdata(-mastered, axis=1).mean(axis=0)
+    shares = {arm: [s for of_arm in results.values() if (s := of_arm[arm]["oracle_share"]) is not None] for arm in arms}
+    return {
+        arm: {
+            "mean_rank": round(float(rank[i]), 3),
+            "mean_oracle_share": round(float(np.mean(shares[arm])), 3) if shares[arm] else math.nan,
+        }
+        for i, arm in enumerate(arms)
+    }
+
+
+def summary_table(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """All scenarios: skills mastered, mean rank and mean share of the oracle's gain, a row per arm."""
+    of_arm = summary(results)
+    table = Table(title="all scenarios: mastered at the budget (interquartile mean)", title_justify="left")
+    table.add_column("arm")
+    for heading in (*results, "mean rank", "mean oracle share"):
+        table.add_column(heading, justify="right")
+    for arm in sorted(of_arm, key=lambda name: of_arm[name]["mean_rank"]):
+        row = [f"{figures_[arm]['mastered']:.1f}" for figures_ in results.values()]
+        table.add_row(arm, *row, f"{of_arm[arm]['mean_rank']:.2f}", f"{of_arm[arm]['mean_oracle_share']:.2f}")
+    return table
+
+
+def plot_curves(scenario: str, runs: Runs, path: Path) -> None:
+    """Skills mastered over the episodes: interquartile mean, and the band between the quartiles of the seeds."""
+    figure = _figure(7.5, 4.5)
+    axes = figure.subplots()
+    for arm, of_arm in runs.items():
+        curves = np.array([run.mastered for run in of_arm])
+        episodes = np.mean([run.episodes for run in of_arm], axis=0)
+        style = _LINES.get(arm, {})
+        (line,) = axes.plot(episodes, interquartile_mean(curves, axis=0), label=arm, **style)
+        low, high = np.quantile(curves, [0.25, 0.75], axis=0)
+        axes.fill_between(episodes, low, high, color=line.get_color(), alpha=0.15, lw=0)
+    axes.set(title=scenario, xlabel="episodes", ylabel="skills mastered", ylim=(0, None))
+    axes.margins(x=0.01)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def plot_shares(scenario: str, runs: Runs, path: Path) -> None:
+    """What the episodes were spent on over time, a panel per arm, averaged over the seeds."""
+    columns = min(5, len(runs))
+    rows = -(-len(runs) // columns)
+    figure = _figure(2.6 * columns + 0.6, 2.2 * rows + 0.9)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    handles: Any = []
+    for panel, (arm, of_arm) in zip(panels, runs.items(), strict=False):
+        spent = np.mean([run.spent / np.maximum(1, run.spent.sum(axis=1, keepdims=True)) for run in of_arm], axis=0)
+        episodes = np.mean([run.episodes for run in of_arm], axis=0)
+        handles = panel.stackplot(episodes, spent.T, labels=GROUPS, colors=[_COLOURS[group] for group in GROUPS])
+        panel.set_title(arm, fontsize=9)
+        panel.set(xlim=(episodes[0], episodes[-1]), ylim=(0, 1))
+        panel.tick_params(labelsize=7)
+    for panel in panels:
+        panel.set_visible(False)
+    figure.suptitle(f"{scenario}: share of the episodes spent on each group of tasks, over the episodes", fontsize=10)
+    figure.legend(handles, GROUPS, loc="outside lower center", ncols=len(GROUPS), fontsize=8, frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # Without pyplot: no global state, no window system.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

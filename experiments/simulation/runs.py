@@ -1,0 +1,122 @@
+"""One run: a curriculum teaches a simulated learner for as many episodes as its scenario gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.arms import ARMS, ORACLE, UNIFORM, algorithm
+from experiments.simulation.learner import GROUPS, Learner, World
+from experiments.simulation.scenarios import Scenario
+from metta.cogworks.curriculum import Curriculum, CurriculumConfig
+
+POINTS = 50
+"""Points of a learning curve, evenly spaced; the last one is the end of the budget."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run. ``learning`` overrides fields of the arm's ``LearningProgressConfig``."""
+
+    scenario: str
+    world: Scenario
+    arm: str
+    seed: int
+    learning: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of it."""
+
+    episodes: NDArray[np.int64]
+    """(POINTS,) episodes practised by each point of the curve."""
+    mastered: NDArray[np.int64]
+    """(POINTS,) skills mastered at each point."""
+    spent: NDArray[np.int64]
+    """(POINTS, len(GROUPS)) episodes since the point before, by what they were spent on."""
+    learnable: int
+    """Skills that can be mastered at all."""
+
+    @property
+    def final(self) -> int:
+        """Skills mastered at the budget."""
+        return int(self.mastered[-1])
+
+    @property
+    def area(self) -> float:
+        """Area under the learning curve ÷ its length: skills mastered, averaged over the run."""
+        return float(self.mastered.mean())
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(len(GROUPS),) shares of all episodes."""
+        return self.spent.sum(axis=0) / self.spent.sum()
+
+
+def run(job: Job) -> Run:
+    """Run a job. The world and the learner's luck depend on scenario and seed alone; what the arm draws, on the arm too."""
+    world = job.world.world(job.seed)
+    learner = Learner(world, seed=job.seed)
+    if job.arm == ORACLE:
+        return _follow(_Oracle(learner), learner, job)
+    own_seed = 1000 * job.seed + list(ARMS).index(job.arm)
+    pool = job.world.pool or world.num_tasks
+    overrides = {} if job.arm == UNIFORM else dict(job.learning)
+    config = CurriculumConfig(
+        max_task_id=world.num_tasks,
+        algorithm_config=algorithm(job.arm, pool, use_shared_memory=False, **overrides),
+        seed=own_seed,
+    )
+    with Curriculum(config) as curriculum:
+        return _follow(_Teacher(curriculum), learner, job)
+
+
+class _Teacher:
+    """A curriculum, as the loop sees it."""
+
+    def __init__(self, curriculum: Curriculum):
+        self._curriculum = curriculum
+        self.complete = curriculum.update_task_performance
+
+    def choose(self) -> int:
+        return self._curriculum.get_task().task_id
+
+
+class _Oracle:
+    """Chooses the skill that one more episode improves most. Greedy, so a limit for what a curriculum can see, not a proof."""
+
+    def __init__(self, learner: Learner):
+        self._learner = learner
+        self._task = _some_task_of_each_skill(learner.world)
+
+    def choose(self) -> int:
+        return int(self._task[int(np.argmax(np.where(self._task >= 0, self._learner.gains(), -1.0)))])
+
+    def complete(self, task: int, score: float) -> None:
+        """An oracle needs no scores."""
+
+
+def _some_task_of_each_skill(world: World) -> NDArray[np.int64]:
+    task = np.full(world.num_skills, -1, dtype=np.int64)
+    skills, first = np.unique(world.skill_of_task, return_index=True)
+    task[skills[skills >= 0]] = first[skills >= 0]
+    return task
+
+
+def _follow(teacher: _Teacher | _Oracle, learner: Learner, job: Job) -> Run:
+    budget = job.world.budget(learner.world)
+    ends = np.maximum(1, np.arange(1, POINTS + 1) * budget // POINTS)
+    mastered, spent = np.zeros(POINTS, dtype=np.int64), np.zeros((POINTS, len(GROUPS)), dtype=np.int64)
+    before = np.zeros(len(GROUPS), dtype=np.int64)
+    for point, end in enumerate(ends.tolist()):
+        for _ in range(end - learner.episode):
+            task = teacher.choose()
+            teacher.complete(task, learner.practise(task))
+        now = np.array(learner.spent)
+        spent[point], before = now - before, now
+        mastered[point] = learner.mastered().sum()
+    return Run(ends, mastered, spent, int(learner.world.learnable.sum()))

@@ -1,0 +1,1 @@
+"""Deprecated: use :mod:`metta.cogworks.curriculum`. :mod:`agora.wrappers.puffer` needs pufferlib."""

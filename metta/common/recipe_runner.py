@@ -1,0 +1,157 @@
+"""The command line of ``tools/run.py``: find a recipe, configure the tool it returns, run it.
+
+Exit status: 0 for success, 2 for a usage error (unknown recipe or key, wrong value), 1 for a failure, otherwise what
+the tool returns (143 after SIGTERM, 130 after SIGINT). Errors are one message on standard error; ``--traceback`` shows
+where they came from.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import time
+import traceback
+
+from pydantic import ValidationError
+
+from metta.common.recipes import Recipe, list_recipes, resolve
+from metta.common.settings import (
+    Setting,
+    apply,
+    call_with,
+    function_settings,
+    model_settings,
+    split_arguments,
+    told,
+)
+from metta.common.usage import UsageError, nearest
+from metta.tools.base import Tool
+
+USAGE = """\
+usage: tools/run.py RECIPE [KEY=VALUE ...] [--dry-run] [--traceback]
+       tools/run.py RECIPE --help          what the recipe does, and every key with type and default
+       tools/run.py --list                 all recipes
+       tools/run.py --dry-run              build the tool and one environment of every recipe, train nothing
+
+RECIPE is module.function (arena.train), function and module (train arena), a module (arena, meaning its train), or a
+file (my_recipe.py:train). A KEY is a parameter of the recipe or a field of its tool, nested with dots.
+
+examples:
+  tools/run.py arena.train run=first trainer.total_timesteps=100000
+  tools/run.py arena.evaluate run=first
+"""
+
+_FLAGS = ("--list", "--help", "--dry-run", "--traceback")
+_USAGE_ERROR, _FAILURE, _INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line ``arguments`` (without the program's name). Returns the exit status."""
+    show_traceback = "--traceback" in arguments
+    try:
+        return _main(arguments)
+    except UsageError as error:
+        return _report(error, str(error), _USAGE_ERROR, show_traceback)
+    except KeyboardInterrupt as error:
+        return _report(error, "interrupted", _INTERRUPTED, show_traceback)
+    except Exception as error:  # noqa: BLE001  the outermost frame: whatever failed becomes a message and a status
+        return _report(error, f"{type(error).__name__}: {error}", _FAILURE, show_traceback)
+
+
+def _report(error: BaseException, message: str, status: int, show_traceback: bool) -> int:
+    if show_traceback:
+        traceback.print_exception(error)
+    elif status == _FAILURE:
+        message += "\n(--traceback shows where)"
+    print(f"error: {message}", file=sys.stderr)
+    return status
+
+
+def _main(arguments: list[str]) -> int:
+    flags = {"--help" if argument == "-h" else argument for argument in arguments if argument.startswith("-")}
+    for flag in flags - set(_FLAGS):
+        raise UsageError(f"there is no option {flag!r}{nearest(flag, _FLAGS)}")
+    words = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
+    settings = split_arguments([argument for argument in arguments if not argument.startswith("-") and "=" in argument])
+    if "--list" in flags:
+        return _list()
+    if not words and "--dry-run" in flags:
+        return _dry_run_all()
+    if not words:
+        if "--help" not in flags:
+            raise UsageError(f"which recipe?\n\n{USAGE}")
+        print(USAGE)
+        return 0
+    recipe = resolve(words)
+    if "--help" in flags:
+        return _help(recipe, settings)
+    tool = build_tool(recipe, settings)
+    if "--dry-run" in flags:
+        print(f"{recipe.name}: {tool.dry_run()}")
+        return 0
+    return tool.invoke()
+
+
+def build_tool(recipe: Recipe, settings: dict[str, str]) -> Tool:
+    """Call the recipe with ``settings`` and set the rest on the tool it returns; a new run gets a name.
+
+    Raises:
+        UsageError: an unknown key, a wrong value, or a function that is no recipe.
+    """
+    try:
+        tool, rest = call_with(recipe.function, settings)
+    except ValidationError as error:
+        raise UsageError(f"{recipe.name}: {told(error)}") from error
+    except ValueError as error:
+        raise UsageError(f"{recipe.name}: {error}") from error
+    if not isinstance(tool, Tool):
+        raise UsageError(f"{recipe.name} is no recipe: it returned {type(tool).__name__}, a recipe returns a Tool")
+    parameters = [setting.key for setting in function_settings(recipe.function)]
+    if tool.starts_run and not tool.run and "run" not in rest:
+        rest["run"] = f"{recipe.name}.{time.strftime('%Y%m%d-%H%M%S')}"
+    return apply(tool, rest, also_known=parameters) if rest else tool
+
+
+def _list() -> int:
+    recipes = list_recipes()
+    width = max((len(recipe.name) for recipe in recipes), default=0)
+    for recipe in recipes:
+        print(f"{recipe.name:{width}}  {recipe.summary}".rstrip())
+    return 0
+
+
+def _help(recipe: Recipe, settings: dict[str, str]) -> int:
+    print(f"{recipe.name}: {textwrap.dedent(recipe.function.__doc__ or 'no description').strip()}\n")
+    parameters = function_settings(recipe.function)
+    if parameters:
+        print("parameters of the recipe:")
+        _print_settings(parameters)
+    taken = {parameter.key for parameter in parameters}
+    fields = [setting for setting in model_settings(build_tool(recipe, settings)) if setting.key not in taken]
+    print("fields of its tool:")
+    _print_settings(fields)
+    return 0
+
+
+def _print_settings(settings: list[Setting]) -> None:
+    width = shutil.get_terminal_size((110, 24)).columns
+    for setting in settings:
+        default = "" if setting.default is None else f" = {setting.default}"
+        print(f"  {setting.key}: {setting.type}{default}")
+        for line in textwrap.wrap(setting.meaning, width - 6):
+            print(f"      {line}")
+    print()
+
+
+def _dry_run_all() -> int:
+    failed = 0
+    for listed in list_recipes():
+        try:
+            recipe = resolve([listed.name])
+            print(f"{listed.name}: {build_tool(recipe, {}).dry_run()}", flush=True)
+        except Exception as error:  # noqa: BLE001  one broken recipe must not hide the state of the others
+            failed += 1
+            print(f"{listed.name}: FAILED: {type(error).__name__}: {error}", flush=True)
+    print(f"{failed} recipes failed" if failed else "every recipe builds")
+    return _FAILURE if failed else 0

@@ -1,0 +1,149 @@
+"""Recipes by name: functions in modules under ``experiments`` that return a tool.
+
+``arena.train``, ``experiments.recipes.arena.train``, ``train arena``, ``arena`` and ``path/to/arena.py:train`` name the
+same function. A module named without a function means its ``train``.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from metta.common.usage import UsageError, nearest
+
+DEFAULT_FUNCTION = "train"
+_ROOT = "experiments"
+_PREFIXES = ("experiments.recipes.", "experiments.", "")
+"""Where names are looked up, first to last: recipes, other commands, whatever can be imported."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``name`` is the short one, such as ``arena.train``."""
+
+    name: str
+    function: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A recipe found by reading its file; nothing was imported. ``summary`` is the docstring's first line."""
+
+    name: str
+    summary: str
+
+
+def resolve(words: list[str]) -> Recipe:
+    """The recipe named by one word, or by function and module (``train arena``).
+
+    Raises:
+        UsageError: there is none of that name; the message has the nearest one.
+    """
+    if len(words) == 2:
+        function, module = words
+        words = [f"{module}.{function}"]
+    if len(words) != 1:
+        raise UsageError(f"one recipe at a time: got {' '.join(words)!r}; parameters are written key=value")
+    (name,) = words
+    if name.endswith(".py") or ".py:" in name:
+        return _from_file(name)
+    for prefix in _PREFIXES:
+        found = _from_module(prefix + name, short=name.removeprefix("experiments.").removeprefix("recipes."))
+        if found is not None:
+            return found
+    raise UsageError(f"there is no recipe {name!r}{nearest(name, _known_names())}")
+
+
+def list_recipes() -> list[Listed]:
+    """Every recipe under ``experiments``: public functions whose return annotation is a tool, by short name."""
+    spec = importlib.util.find_spec(_ROOT)
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    found = []
+    for folder in spec.submodule_search_locations:
+        for path in sorted(Path(folder).rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            if any(part.startswith("_") for part in parts):
+                continue
+            module = ".".join(parts).removeprefix("recipes.")
+            found.extend(Listed(f"{module}.{node.name}", _summary(node)) for node in _recipe_functions(path))
+    return sorted(found, key=lambda listed: listed.name)
+
+
+def _recipe_functions(path: Path) -> Iterator[ast.FunctionDef]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        print(f"warning: {path} is not listed: line {error.lineno}: {error.msg}", file=sys.stderr)
+        return
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.returns is not None:
+            annotation = ast.unparse(node.returns).strip("'\"")
+            if annotation.endswith("Tool"):
+                yield node
+
+
+def _summary(node: ast.FunctionDef) -> str:
+    text = ast.get_docstring(node) or ""
+    return text.splitlines()[0] if text else ""
+
+
+def _known_names() -> set[str]:
+    names = {listed.name for listed in list_recipes()}
+    return names | {name.rpartition(".")[0] for name in names}
+
+
+def _from_module(path: str, short: str) -> Recipe | None:
+    if _exists(path):
+        module = importlib.import_module(path)
+        return Recipe(f"{short}.{DEFAULT_FUNCTION}", _function(module, DEFAULT_FUNCTION, short))
+    parent, _, function = path.rpartition(".")
+    if parent and _exists(parent):
+        module = importlib.import_module(parent)
+        return Recipe(short, _function(module, function, short.rpartition(".")[0] or parent))
+    return None
+
+
+def _exists(path: str) -> bool:
+    """Whether ``path`` is a module that holds code (a folder without code is a namespace, not a recipe)."""
+    try:
+        spec = importlib.util.find_spec(path)
+    except (ModuleNotFoundError, ValueError):  # ValueError: an empty part, as in "a..b"
+        return False
+    return spec is not None and spec.origin is not None
+
+
+def _from_file(name: str) -> Recipe:
+    file, _, function = name.partition(":")
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise UsageError(f"there is no recipe file {file}")
+    # Imported under its own name with its folder on the path, so that spawned workers can import what it defines.
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = importlib.import_module(path.stem)
+    if module.__file__ is None or Path(module.__file__).resolve() != path:
+        raise UsageError(f"the recipe file {file} has the name of a module that is loaded already ({path.stem}): rename it")
+    function = function or DEFAULT_FUNCTION
+    return Recipe(f"{path.stem}.{function}", _function(module, function, file))
+
+
+def _function(module: ModuleType, name: str, where: str) -> Callable[..., Any]:
+    candidate = vars(module).get(name)
+    if callable(candidate):
+        return candidate
+    functions = [
+        key
+        for key, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+    ]
+    raise UsageError(f"{where} has no function {name!r}{nearest(name, functions)}")

@@ -1,0 +1,119 @@
+"""What a person sees of a run: a live dashboard on a terminal, one line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from metta.rl.metrics import series, sparkline
+
+_REWARD = "environment/reward"
+
+
+class Dashboard(Protocol):
+    def show(self, history: list[dict[str, Any]]) -> None:
+        """Show the newest epoch, the last of ``history``."""
+
+    def say(self, message: str) -> None:
+        """Print a line that stays."""
+
+    def close(self) -> None: ...
+
+
+def make_dashboard(run: str, total_steps: int) -> Dashboard:
+    """Live if standard output is a terminal, lines otherwise."""
+    return LiveDashboard(run, total_steps) if sys.stdout.isatty() else LineDashboard(total_steps)
+
+
+class LineDashboard:
+    """One line per epoch."""
+
+    def __init__(self, total_steps: int) -> None:
+        self._total = total_steps
+
+    def show(self, history: list[dict[str, Any]]) -> None:
+        print(epoch_line(history[-1], self._total), flush=True)
+
+    def say(self, message: str) -> None:
+        print(message, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class LiveDashboard:
+    """A table that is redrawn in place."""
+
+    def __init__(self, run: str, total_steps: int, console: Console | None = None) -> None:
+        self._run = run
+        self._total = total_steps
+        self._live = Live(console=console or Console(), auto_refresh=False)
+        self._live.start()
+
+    def show(self, history: list[dict[str, Any]]) -> None:
+        self._live.update(self.render(history), refresh=True)
+
+    def say(self, message: str) -> None:
+        self._live.console.print(message, highlight=False)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def render(self, history: list[dict[str, Any]]) -> Panel:
+        latest = history[-1]
+        steps, speed = latest["agent_steps"], latest["SPS"]
+        left = max(0, self._total - steps) / speed if speed else 0.0
+        rewards = series(history, _REWARD)
+        head = Table.grid(padding=(0, 2))
+        head.add_row("steps", f"{steps:,} of {self._total:,}", "speed", f"{speed:,.0f} agent steps/s")
+        head.add_row("epoch", f"{latest['epoch']:,}", "left", _duration(left))
+        head.add_row("reward", f"{rewards[-1]:.4f}" if rewards else "no episode ended yet", "", sparkline(rewards))
+        columns = Table.grid(expand=True, padding=(0, 2))
+        columns.add_row(_section("environment", latest), _section("losses", latest), _section("curriculum", latest, most=14))
+        return Panel(Group(head, ProgressBar(self._total, min(steps, self._total)), columns), title=self._run, box=box.ROUNDED)
+
+
+def epoch_line(epoch: Mapping[str, Any], total_steps: int) -> str:
+    """``epoch 3  18,432/20,000 steps (92%)  9,876 steps/s  reward 0.12  tasks: 64 completed, 20 created, 0 evicted``"""
+    steps = epoch["agent_steps"]
+    parts = [
+        f"epoch {epoch['epoch']}",
+        f"{steps:,}/{total_steps:,} steps ({min(1.0, steps / total_steps):.0%})",
+        f"{epoch['SPS']:,.0f} steps/s",
+    ]
+    if _REWARD in epoch:
+        parts.append(f"reward {epoch[_REWARD]:.4f}")
+    counts = [
+        f"{epoch[f'curriculum/num_{name}']:.0f} {name}"
+        for name in ("completed", "created", "evicted")
+        if f"curriculum/num_{name}" in epoch
+    ]
+    if counts:
+        parts.append("tasks: " + ", ".join(counts))
+    progress = epoch.get("curriculum/algorithm/lp/mean_learning_progress")
+    if progress is not None:
+        parts.append(f"learning progress {progress:.4g}")
+    return "  ".join(parts)
+
+
+def _section(prefix: str, epoch: Mapping[str, Any], most: int = 10) -> Table:
+    table = Table(title=prefix, box=None, show_header=False, title_justify="left")
+    keys = [key for key in epoch if key.startswith(prefix + "/")]
+    for key in keys[:most]:
+        value = epoch[key]
+        table.add_row(key.removeprefix(prefix + "/"), f"{value:.4g}" if isinstance(value, (int, float)) else "-")
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

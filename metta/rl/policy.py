@@ -1,0 +1,87 @@
+"""mettagrid's trainable policies by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from mettagrid.config.mettagrid_config import MettaGridConfig
+from mettagrid.policy.policy import MultiAgentPolicy
+from mettagrid.policy.policy_env_interface import PolicyEnvInterface
+from mettagrid.util.module import load_symbol
+
+from metta.rl.checkpoint import load_checkpoint
+from metta.rl.config import PolicyConfig
+
+_CLASS_PATHS = {
+    "lstm": "mettagrid.policy.lstm.LSTMPolicy",
+    "puffer": "mettagrid.policy.puffer_default.PufferDefaultPolicy",
+    "stateless": "mettagrid.policy.stateless.StatelessPolicy",
+}
+
+
+class TrainablePolicy(Protocol):
+    """What training needs of a mettagrid policy."""
+
+    def network(self) -> torch.nn.Module: ...
+
+    def is_recurrent(self) -> bool: ...
+
+
+def make_policy(config: PolicyConfig, environment: MettaGridConfig, device: str) -> TrainablePolicy:
+    """A freshly initialised policy for the spaces of ``environment``.
+
+    Raises:
+        ValueError: no policy of that name, or one that cannot be trained.
+    """
+    path = _CLASS_PATHS.get(config.name, config.name)
+    try:
+        policy_class = load_symbol(path)
+    except ModuleNotFoundError as error:
+        known = ", ".join(_CLASS_PATHS)
+        raise ValueError(
+            f"policy.name={config.name!r} cannot be loaded ({error}): use one of {known}, or a class path"
+        ) from error
+    policy = cast(Any, policy_class)(PolicyEnvInterface.from_mg_cfg(environment), device=device)
+    if not isinstance(policy, MultiAgentPolicy) or not isinstance(policy.network(), torch.nn.Module):
+        raise ValueError(f"policy.name={config.name!r} has no network to train: use one of {', '.join(_CLASS_PATHS)}")
+    return cast(TrainablePolicy, policy)
+
+
+def load_policy(checkpoint: Path, environment: MettaGridConfig, device: str) -> TrainablePolicy:
+    """The policy saved in ``checkpoint``.
+
+    Raises:
+        CheckpointError: unreadable, see ``load_checkpoint``.
+        ValueError: ``environment`` has other spaces than the one it was trained in.
+    """
+    content = load_checkpoint(checkpoint)
+    policy = make_policy(PolicyConfig(name=content["policy_name"]), environment, device)
+    restore_network(policy.network(), content["policy"], str(checkpoint))
+    return policy
+
+
+def restore_network(network: torch.nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:
+    """Load ``weights``; a network of another shape is a ValueError that names ``source``."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{source} holds a network of another shape: the environment it was trained in has other observations or "
+            "actions. Use its own configuration (config.yaml), or another run name "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` becomes ``cuda`` where there is one, else ``cpu``.
+
+    Raises:
+        ValueError: ``cuda`` asked for where torch finds none.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda, but torch finds no CUDA device here: use device=cpu or device=auto")
+    return device

@@ -1,0 +1,53 @@
+"""What a finished or running training run left in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metta.cogworks.curriculum import CurriculumConfig
+from metta.rl.checkpoint import CheckpointError, latest_checkpoint
+
+
+def find_checkpoint(checkpoint: Path | None, run: str, data_dir: Path) -> Path:
+    """The checkpoint meant by a file, by a run's folder, or by the name of a run.
+
+    Raises:
+        CheckpointError: nothing named, or nothing there; the message lists the runs there are.
+    """
+    if checkpoint is not None and checkpoint.is_file():
+        return checkpoint
+    if checkpoint is None and not run:
+        raise CheckpointError(f"which policy? Name it with run=NAME or checkpoint=PATH; {_runs_in(data_dir)}")
+    folder = checkpoint if checkpoint is not None else data_dir / run
+    newest = latest_checkpoint(folder / "checkpoints") or latest_checkpoint(folder)
+    if newest is None:
+        raise CheckpointError(f"{folder} holds no checkpoint; {_runs_in(data_dir)}")
+    return newest
+
+
+def read_config(checkpoint: Path) -> dict[str, Any]:
+    """``config.yaml`` of the run that ``checkpoint`` belongs to.
+
+    Raises:
+        CheckpointError: the file is not there, or is not a mapping.
+    """
+    path = checkpoint.parent.parent / "config.yaml"
+    if not path.is_file():
+        raise CheckpointError(f"{checkpoint} does not lie in a run's folder: there is no {path}")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} does not hold a configuration")
+    return content
+
+
+def read_curriculum(checkpoint: Path) -> CurriculumConfig:
+    """The curriculum that the run of ``checkpoint`` was trained on."""
+    return CurriculumConfig.model_validate(read_config(checkpoint)["training_env"]["curriculum"])
+
+
+def _runs_in(data_dir: Path) -> str:
+    runs = sorted(path.parent.name for path in data_dir.glob("*/checkpoints"))
+    return f"runs in {data_dir}: {', '.join(runs)}" if runs else f"there are no runs in {data_dir}"

@@ -1,0 +1,282 @@
+"""One training run: gather, learn, record, save; from the newest checkpoint if there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import platform
+import random
+import secrets
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import yaml
+
+from metta.cogworks.curriculum import Curriculum
+from metta.rl.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, to_arrays
+from metta.rl.config import TrainerConfig
+from metta.rl.dashboard import Dashboard, make_dashboard
+from metta.rl.metrics import MetricsFile, first_and_last, series, sparkline
+from metta.rl.policy import make_policy, resolve_device, restore_network
+from metta.rl.pufferl import QuietPuffeRL
+from metta.rl.signals import StopRequestedError, StopSignals
+from metta.rl.vecenv import (
+    SupervisedVecEnv,
+    WorkerDiedError,
+    close_curriculum,
+    make_vecenv,
+    open_curriculum,
+)
+
+if TYPE_CHECKING:
+    from metta.tools.train import TrainTool
+
+
+def train(tool: TrainTool, stop: StopSignals) -> int:
+    """Train ``tool``'s run to its end, to a signal or to the loss of a worker; always with a checkpoint saved.
+
+    Returns:
+        0 at the end; 128 plus the signal's number; 1 when a worker was lost.
+
+    Raises:
+        CheckpointError, ValueError: the run's folder holds a checkpoint that does not fit this configuration.
+    """
+    run_dir = tool.run_dir
+    checkpoints = run_dir / "checkpoints"
+    newest = latest_checkpoint(checkpoints)
+    saved = load_checkpoint(newest) if newest is not None else None
+    start_step = saved["agent_steps"] if saved is not None else 0
+    if saved is not None and start_step >= tool.trainer.total_timesteps:
+        print(f"{run_dir} is complete: it has {start_step:,} agent steps; a larger trainer.total_timesteps continues it")
+        return 0
+    device = resolve_device(tool.device)
+    tool = _with_session(tool)
+    _seed_everything(tool.seed, start_step)
+    torch.set_num_threads(_torch_threads(tool))
+    save_config(run_dir, tool)
+
+    with contextlib.ExitStack() as cleanup:
+        dashboard = make_dashboard(tool.run, tool.trainer.total_timesteps)
+        cleanup.callback(dashboard.close)
+        metrics = MetricsFile(run_dir / "metrics.jsonl", start_step)
+        cleanup.callback(metrics.close)
+        curriculum_config = tool.training_env.curriculum
+        curriculum = open_curriculum(curriculum_config)
+        cleanup.callback(close_curriculum, curriculum_config)
+        if saved is not None:
+            curriculum.load_state(to_arrays(saved["curriculum"]))
+            dashboard.say(f"resuming {run_dir} at {start_step:,} agent steps")
+        else:
+            dashboard.say(f"training {run_dir} for {tool.trainer.total_timesteps:,} agent steps on {device}")
+        # Workers are forked before the network exists, so that they do not carry it.
+        vecenv = make_vecenv(tool.training_env, (tool.seed, start_step), stop.check)
+        cleanup.callback(vecenv.close)
+        learner = _make_learner(tool, vecenv, device)
+        cleanup.callback(learner.utilization.stop)
+        if saved is not None:
+            _restore(learner, saved, tool)
+
+        def save() -> Path:
+            return save_checkpoint(
+                checkpoints, learner.global_step, _state(learner, curriculum, tool), tool.trainer.keep_checkpoints
+            )
+
+        status = _run(tool, learner, curriculum, metrics, dashboard, save)
+        dashboard.close()
+        print_summary(run_dir, tool, metrics, curriculum, learner.global_step, time.time() - learner.start_time)
+    return status
+
+
+def save_config(run_dir: Path, tool: TrainTool) -> None:
+    """``config.yaml``: the resolved configuration, and under ``made_with`` the versions that ran it."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    content = {
+        **tool.model_dump(mode="json"),
+        "made_with": {
+            "metta-curriculum": version("metta-curriculum"),
+            "mettagrid": version("mettagrid"),
+            "pufferlib-core": version("pufferlib-core"),
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
+    }
+    temporary = run_dir / "config.yaml.tmp"
+    temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.replace(run_dir / "config.yaml")
+
+
+def _run(
+    tool: TrainTool,
+    learner: QuietPuffeRL,
+    curriculum: Curriculum,
+    metrics: MetricsFile,
+    dashboard: Dashboard,
+    save: Any,
+) -> int:
+    status = 0
+    unsaved = True
+    try:
+        while learner.global_step < tool.trainer.total_timesteps:
+            unsaved = True
+            before, began = learner.global_step, time.time()
+            learner.evaluate()
+            epoch = learner.learn()
+            learner.vecenv.settle()  # the counts below are then those that a checkpoint of this epoch holds
+            now = time.time()
+            metrics.write(
+                {
+                    "epoch": learner.epoch,
+                    "agent_steps": learner.global_step,
+                    "SPS": (learner.global_step - before) / (now - began),
+                    "time": now,
+                    "uptime": now - learner.start_time,
+                    "learning_rate": learner.optimizer.param_groups[0]["lr"],
+                    **epoch,
+                    **{f"curriculum/{key}": float(value) for key, value in curriculum.stats().items()},
+                }
+            )
+            dashboard.show(metrics.history)
+            if learner.epoch % tool.trainer.checkpoint_interval == 0:
+                save()
+                unsaved = False
+    except StopRequestedError as error:
+        status = error.exit_status
+        dashboard.say(f"{error}: saving, then ending with exit status {status}")
+    except WorkerDiedError as error:
+        status = 1
+        dashboard.say(f"error: {error}. The run is saved; the same command goes on from there")
+    if unsaved:
+        dashboard.say(f"saved {save()}")
+    return status
+
+
+def print_summary(
+    run_dir: Path, tool: TrainTool, metrics: MetricsFile, curriculum: Curriculum, steps: int, seconds: float
+) -> None:
+    """Steps, reward, tasks and place of the run."""
+    stats = curriculum.stats()
+    rewards = series(metrics.history, "environment/reward")
+    ends = first_and_last(rewards)
+    lines = [
+        f"run      {tool.run}",
+        f"steps    {steps:,} of {tool.trainer.total_timesteps:,} agent steps, this session {seconds:,.0f} s",
+        f"reward   {ends[0]:.4f} at first, {ends[1]:.4f} at last  {sparkline(rewards)}"
+        if ends
+        else "reward   no episode ended: train longer, or shorten the episodes",
+        "tasks    " + ", ".join(f"{stats.get(f'num_{name}', 0):,.0f} {name}" for name in ("created", "completed", "evicted")),
+        f"files    {run_dir}  (metrics.jsonl, config.yaml, checkpoints/)",
+    ]
+    print("\n" + "\n".join(lines), flush=True)
+
+
+def _make_learner(tool: TrainTool, vecenv: SupervisedVecEnv, device: str) -> QuietPuffeRL:
+    policy = make_policy(tool.policy, vecenv.driver_env.env_cfg, device)
+    config = puffer_config(tool.trainer, vecenv.num_agents)
+    config.update(device=device, seed=tool.seed, use_rnn=policy.is_recurrent(), env=tool.run)
+    return QuietPuffeRL(config, vecenv, policy.network())
+
+
+def puffer_config(trainer: TrainerConfig, num_agents: int) -> dict[str, Any]:
+    """PuffeRL's configuration, with the sizes that are ``auto`` chosen.
+
+    Raises:
+        ValueError: a batch too small for one segment per agent.
+    """
+    horizon = trainer.bptt_horizon
+    batch = num_agents * horizon if trainer.batch_size == "auto" else trainer.batch_size
+    if batch < num_agents * horizon:
+        raise ValueError(
+            f"trainer.batch_size={batch} is too small: {num_agents} agents with trainer.bptt_horizon={horizon} need at "
+            f"least {num_agents * horizon}; or use trainer.batch_size=auto"
+        )
+    minibatch = trainer.minibatch_size
+    if minibatch == "auto":
+        minibatch = max(1, min(4096, batch // 4) // horizon) * horizon
+    if minibatch > batch:
+        raise ValueError(f"trainer.minibatch_size={minibatch} is larger than the batch of {batch} agent steps")
+    own = {"batch_size", "minibatch_size", "keep_checkpoints", "checkpoint_interval", "torch_threads"}
+    return {
+        **trainer.model_dump(exclude=own),
+        "batch_size": batch,
+        "minibatch_size": minibatch,
+        "max_minibatch_size": minibatch,
+        # The learning rate reaches 0 with the last epoch, which may go beyond the last step asked for.
+        "total_timesteps": math.ceil(trainer.total_timesteps / batch) * batch,
+        "optimizer": "adam",
+        "precision": "float32",
+        "torch_deterministic": True,
+        "cpu_offload": False,
+        "compile": False,
+        "checkpoint_interval": 2**62,
+    }
+
+
+def _state(learner: QuietPuffeRL, curriculum: Curriculum, tool: TrainTool) -> dict[str, Any]:
+    return {
+        "agent_steps": learner.global_step,
+        "epoch": learner.epoch,
+        "policy_name": tool.policy.name,
+        "policy": learner.uncompiled_policy.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "curriculum": curriculum.get_state(),
+        "torch_random_state": torch.get_rng_state(),
+    }
+
+
+def _restore(learner: QuietPuffeRL, saved: dict[str, Any], tool: TrainTool) -> None:
+    if saved["policy_name"] != tool.policy.name:
+        raise ValueError(
+            f"the run {tool.run} was trained with policy.name={saved['policy_name']}, not {tool.policy.name}: use it, "
+            "or another run name"
+        )
+    restore_network(learner.uncompiled_policy, saved["policy"], f"the checkpoint of run {tool.run}")
+    learner.optimizer.load_state_dict(saved["optimizer"])
+    learner.global_step = learner.last_log_step = saved["agent_steps"]
+    learner.epoch = saved["epoch"]
+    torch.set_rng_state(saved["torch_random_state"])
+    _set_learning_rate(learner, tool.trainer)
+
+
+def _set_learning_rate(learner: QuietPuffeRL, trainer: TrainerConfig) -> None:
+    # The schedule follows from the epoch, so that a run may be resumed with another length or rate.
+    epoch, last = learner.epoch, max(1, learner.total_epochs)
+    share = (1 + math.cos(math.pi * min(epoch, last) / last)) / 2 if trainer.anneal_lr else 1.0
+    rate = trainer.learning_rate * share
+    for group in learner.optimizer.param_groups:
+        group["initial_lr"] = trainer.learning_rate
+        group["lr"] = rate
+    learner.scheduler.load_state_dict(
+        {**learner.scheduler.state_dict(), "last_epoch": epoch, "_step_count": epoch + 1, "_last_lr": [rate]}
+    )
+
+
+def _with_session(tool: TrainTool) -> TrainTool:
+    config = tool.training_env.curriculum
+    if config.session_id is None:
+        config = config.with_session(f"train-{secrets.token_hex(8)}")
+    training_env = tool.training_env.model_copy(update={"curriculum": config})
+    return tool.model_copy(update={"training_env": training_env})
+
+
+def _seed_everything(seed: int, start_step: int) -> None:
+    sequence = np.random.SeedSequence([seed, start_step])
+    for_python, for_numpy, for_torch = (int(word) for word in sequence.generate_state(3))
+    random.seed(for_python)
+    np.random.seed(for_numpy)
+    torch.manual_seed(for_torch)
+
+
+def _torch_threads(tool: TrainTool) -> int:
+    threads = tool.trainer.torch_threads
+    if threads != "auto":
+        return threads
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    workers = tool.training_env.num_workers
+    # OpenMP's threads spin while they wait for each other, so that one too many costs a factor of ten, not a tenth.
+    return max(1, (cores - (workers if workers > 1 else 0)) // 2)

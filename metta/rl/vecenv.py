@@ -1,0 +1,286 @@
+"""Vectorised training environments: PufferLib's workers, one curriculum pool, and an end to waiting for the dead."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.util import Finalize
+from typing import Any, cast
+
+import numpy as np
+import psutil
+import pufferlib.vector
+from mettagrid.config.mettagrid_config import MettaGridConfig
+from mettagrid.envs.mettagrid_puffer_env import MettaGridPufferEnv
+from mettagrid.simulator import Simulator
+
+from metta.cogworks.curriculum import Curriculum, CurriculumConfig
+from metta.cogworks.curriculum.curriculum_env import REFUSALS, CurriculumEnv, InvalidTasksError
+from metta.rl.config import TrainingEnvConfig
+from metta.rl.map_seeds import SeededMaps
+from metta.rl.signals import STOPPING
+
+_POLL_SECONDS = 50e-6  # a third of the fastest mettagrid step; PufferLib's own loop burns a core that workers could use
+_LIVENESS_SECONDS = 0.1  # how late a dead worker may be noticed
+_CLOSE_SECONDS = 5.0  # for a worker to finish its step and detach from the pool, before it is killed
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker process ended while its environments were in use."""
+
+
+@dataclass(frozen=True)
+class EnvCreator:
+    """What PufferLib calls, in any process, to make one environment. Pickles as configuration plus session id."""
+
+    curriculum: CurriculumConfig
+    agent_stats: tuple[str, ...]
+    entropy: tuple[int, ...]
+    """What the map seeds are derived from, together with the environment's index: the run's seed and its first step."""
+
+    def __call__(self, buf: Any = None, seed: int = 0) -> CurriculumEnv:
+        """``buf``: PufferLib's shared buffers. ``seed``: PufferLib's constructor seed, the index of the environment."""
+        make = CurriculumEnv
+        if multiprocessing.parent_process() is not None:
+            _become_worker()
+            make = _WorkerEnv
+        env = make_env(self.curriculum, buf, seed)
+        return make(
+            env,
+            open_curriculum(self.curriculum),
+            apply_task=SeededMaps(*self.entropy, seed),
+            episode_stats=_AgentStats(self.agent_stats) if self.agent_stats else None,
+        )
+
+
+class _WorkerEnv(CurriculumEnv):
+    """Ends its process with a message, where PufferLib's worker would print a traceback."""
+
+    def _begin_episode(self) -> tuple[np.ndarray, Any]:
+        try:
+            return super()._begin_episode()
+        except InvalidTasksError as error:
+            raise SystemExit(f"error: {error}") from error
+
+
+class SupervisedVecEnv:
+    """A PufferLib vector environment for PuffeRL, with three differences.
+
+    - ``recv()`` raises WorkerDiedError when a worker has died, where PufferLib waits for ever.
+    - ``recv()`` returns truncations as terminals too. PuffeRL looks at terminals only: without this an episode that
+      ends at its step limit would run on into the next one, which is another task. Its last value is therefore not
+      bootstrapped.
+    - ``close()`` lets workers leave the pool in good order and leaves none behind.
+
+    Args:
+        vecenv: Serial or Multiprocessing, with ``sync_traj=True``.
+        check: called while waiting, about every 0.1 s, and on every ``recv()``; may raise to interrupt.
+    """
+
+    def __init__(self, vecenv: Any, check: Callable[[], None]) -> None:
+        self._vecenv = vecenv
+        self._check = check
+        self._workers: list[Any] = vecenv.processes if isinstance(vecenv, pufferlib.vector.Multiprocessing) else []
+        self._closed = False
+        self.single_observation_space = vecenv.single_observation_space
+        self.single_action_space = vecenv.single_action_space
+        self.action_space = vecenv.action_space
+        self.num_agents: int = vecenv.num_agents
+        self.agents_per_batch: int = vecenv.agents_per_batch
+        self.driver_env: CurriculumEnv = vecenv.driver_env
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers]
+
+    def async_reset(self, seed: int) -> None:
+        self._vecenv.async_reset(seed)
+
+    def send(self, actions: np.ndarray) -> None:
+        self._vecenv.send(actions)
+
+    def recv(self) -> tuple[Any, ...]:
+        """PufferLib's: observations, rewards, terminals, truncations, teacher actions, infos, agent ids, masks."""
+        self._check()
+        if self._workers:
+            vecenv = self._vecenv
+            # With sync_traj PufferLib takes workers in the order in which they were sent their actions.
+            self._wait_for(vecenv.waiting_workers[: vecenv.workers_per_batch - len(vecenv.ready_workers)])
+        observations, rewards, terminals, truncations, *rest = self._vecenv.recv()
+        return (observations, rewards, np.logical_or(terminals, truncations), truncations, *rest)
+
+    def settle(self) -> None:
+        """Wait until no environment steps: the pool then stays as it is until the next ``send()``."""
+        if self._workers:
+            self._wait_for(self._vecenv.waiting_workers)
+
+    def close(self) -> None:
+        """End all workers and wait for them. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._workers:
+            self._end_workers()
+            self.driver_env.close()
+        else:
+            self._vecenv.close()
+
+    def _end_workers(self) -> None:
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        semaphores = self._vecenv.buf["semaphores"]
+        running = dict(enumerate(self._workers))
+        while running and time.monotonic() < deadline:
+            for index, worker in list(running.items()):
+                if not worker.is_alive():
+                    del running[index]
+                elif semaphores[index] >= pufferlib.vector.MAIN:  # between two steps: it will see the request
+                    semaphores[index] = pufferlib.vector.CLOSE
+            time.sleep(0.001)
+        for worker in running.values():
+            worker.kill()
+        for worker in self._workers:
+            worker.join()
+
+    def _wait_for(self, workers: list[int]) -> None:
+        vecenv = self._vecenv
+        semaphores = vecenv.buf["semaphores"]
+        next_look = time.monotonic() + _LIVENESS_SECONDS
+        for worker in workers:
+            while True:
+                state = semaphores[worker]
+                # A worker announces its infos before it sends them, so one killed in between would block the reading.
+                if state == pufferlib.vector.MAIN or (state == pufferlib.vector.INFO and vecenv.recv_pipes[worker].poll()):
+                    break
+                time.sleep(_POLL_SECONDS)
+                if time.monotonic() > next_look:
+                    self._check()
+                    self._raise_if_dead()
+                    next_look = time.monotonic() + _LIVENESS_SECONDS
+
+    def _raise_if_dead(self) -> None:
+        for index, worker in enumerate(self._workers):
+            if not worker.is_alive():
+                code = worker.exitcode
+                cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}, see above"
+                raise WorkerDiedError(f"environment worker {index} of {len(self._workers)} (pid {worker.pid}) was lost: {cause}")
+
+
+def make_vecenv(
+    config: TrainingEnvConfig, entropy: tuple[int, ...], check: Callable[[], None] = lambda: None
+) -> SupervisedVecEnv:
+    """Start the environments; workers attach to the pool of ``config.curriculum.session_id``.
+
+    Raises:
+        InvalidTasksError: see ``make_env``.
+        ValueError: several workers, but the curriculum has no session id for them to share.
+    """
+    creator = EnvCreator(config.curriculum, config.agent_stats, entropy)
+    if config.num_workers == 1:
+        return SupervisedVecEnv(
+            pufferlib.vector.make(creator, backend=cast(Any, pufferlib.vector.Serial), num_envs=config.num_envs), check
+        )
+    if config.curriculum.session_id is None:
+        raise ValueError("several workers share one pool by its session id: use curriculum.with_session(NAME)")
+    if psutil.cpu_count(logical=False) is None:
+        raise RuntimeError(
+            "PufferLib cannot start workers here, because this system does not tell its number of cores: use "
+            "training_env.num_workers=1"
+        )
+    if config.start_method != "default":
+        multiprocessing.set_start_method(config.start_method, force=True)
+    vecenv = pufferlib.vector.make(
+        creator,
+        backend=cast(Any, pufferlib.vector.Multiprocessing),
+        num_envs=config.num_envs,
+        num_workers=config.num_workers,
+        batch_size=config.num_envs // config.async_factor,
+        overwork=True,  # more workers than cores is the user's decision
+    )
+    return SupervisedVecEnv(vecenv, check)
+
+
+def make_env(curriculum: CurriculumConfig, buf: Any, seed: int) -> MettaGridPufferEnv:
+    """An environment with the spaces and the number of agents that all tasks share, made from the first valid task.
+
+    Raises:
+        TypeError: the generator makes something other than mettagrid configurations.
+        InvalidTasksError: none of the first hundred tasks is valid.
+    """
+    if curriculum.task_generator is None:
+        raise ValueError("the curriculum has no task_generator: training needs one that makes mettagrid configurations")
+    generator = curriculum.task_generator.create()
+    problem: Exception | None = None
+    for task_id in range(100):
+        try:
+            config = generator.get_task(task_id)
+            if not isinstance(config, MettaGridConfig):
+                raise TypeError(f"the task generator makes {type(config).__name__}: training needs MettaGridConfig")
+            return MettaGridPufferEnv(Simulator(), config, buf=buf, seed=seed)
+        except REFUSALS as error:
+            problem = error
+    raise InvalidTasksError(
+        f"every task was invalid: the first 100 were refused, the last one because of {type(problem).__name__}: {problem}"
+    ) from problem
+
+
+_curricula: dict[tuple[int, CurriculumConfig | str], Curriculum] = {}
+
+
+def open_curriculum(config: CurriculumConfig) -> Curriculum:
+    """This process's view of the pool; one per process and session, however many environments it has."""
+    key = (os.getpid(), config.session_id or str(id(config)))
+    if key not in _curricula:
+        curriculum = config.make()
+        _curricula[key] = curriculum
+        if multiprocessing.parent_process() is not None:
+            Finalize(None, curriculum.close, exitpriority=10)
+    return _curricula[key]
+
+
+def close_curriculum(config: CurriculumConfig) -> None:
+    """Close this process's view; the last process to do so removes the pool."""
+    curriculum = _curricula.pop((os.getpid(), config.session_id or str(id(config))), None)
+    if curriculum is not None:
+        curriculum.close()
+
+
+class _AgentStats:
+    """Reads mettagrid's agent statistics at the end of an episode: mean over agents, 0 where an agent has none."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+
+    def __call__(self, env: MettaGridPufferEnv) -> Mapping[str, float]:
+        agents = env.current_simulation.episode_stats["agent"]
+        return {f"agent/{name}": sum(agent.get(name, 0.0) for agent in agents) / len(agents) for name in self._names}
+
+
+_worker_of: list[int] = []
+
+
+def _become_worker() -> None:
+    """Leave stopping to the main process, which saves first, and never outlive it."""
+    if _worker_of == [os.getpid()]:
+        return
+    _worker_of[:] = [os.getpid()]
+    for signum in STOPPING:
+        signal.signal(signum, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, _leave)
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGUSR1)  # only the main thread can unwind, and so leave the pool in good order
+
+
+def _leave(signum: int, frame: object) -> None:
+    raise SystemExit(1)

@@ -1,0 +1,402 @@
+"""CurriculumEnv over mettagrid's environment and over a native PufferLib one, in every vector backend."""
+
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pufferlib.vector
+import pytest
+from mettagrid.config.mettagrid_config import MettaGridConfig
+from mettagrid.envs.mettagrid_puffer_env import MettaGridPufferEnv
+from mettagrid.simulator import Simulator
+from pufferlib.pufferlib import PufferEnv
+from pydantic import BaseModel
+
+from metta.cogworks.curriculum import Curriculum, CurriculumConfig, DiscreteRandomConfig, bucketed, single_task
+from metta.cogworks.curriculum.curriculum_env import CurriculumEnv, InvalidTasksError
+
+ACTIONS = np.zeros(2, dtype=np.int32)
+
+
+class Drill(BaseModel):
+    """Task of DrillEnv: ``length`` steps, of which each pays agent i ``(i + 1) * pay``."""
+
+    length: int = 3
+    pay: float = 0.5
+
+
+class DrillEnv(PufferEnv):
+    """A native PufferLib environment of two agents: infos are a list, rewards are not summed, steps follow a task."""
+
+    def __init__(self, buf: Any = None, seed: int = 0, ending: str = "terminals") -> None:
+        self.single_observation_space = gymnasium.spaces.Box(0, 255, (1,), np.uint8)
+        self.single_action_space = gymnasium.spaces.Discrete(2)
+        self.num_agents = 2
+        super().__init__(buf)
+        self.task = Drill()
+        self.elapsed = 0
+        self.ending = ending
+        self.seeds: list[int | None] = []
+
+    def reset(self, seed: int | None = None) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        if self.task.length < 1:
+            raise ValueError(f"length {self.task.length} is not allowed")
+        self.seeds.append(seed)
+        self.elapsed = 0
+        self.terminals[:] = self.truncations[:] = False
+        return self.observations, []
+
+    def step(self, actions: np.ndarray) -> tuple[Any, ...]:
+        self.elapsed += 1
+        self.rewards[:] = self.task.pay, 2 * self.task.pay
+        over = self.elapsed == self.task.length
+        self.terminals[:] = over and self.ending != "truncations"
+        self.truncations[:] = over and self.ending != "terminals"
+        if self.ending == "one each":
+            self.terminals[:], self.truncations[:] = (over, False), (False, over)
+        return self.observations, self.rewards, self.terminals, self.truncations, [{"elapsed": self.elapsed}]
+
+    def close(self) -> None:
+        pass
+
+
+def set_drill(env: DrillEnv, task: Drill) -> None:
+    env.task = task
+
+
+def pool(generator: Any = None, **options: Any) -> Curriculum:
+    """A local pool of four tasks, drawn uniformly."""
+    config = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
+    return CurriculumConfig(task_generator=generator or single_task(Drill()), algorithm_config=config, **options).make()
+
+
+def drill(curriculum: Curriculum, **options: Any) -> CurriculumEnv:
+    return CurriculumEnv(DrillEnv(), curriculum, apply_task=set_drill, **options)
+
+
+def room(max_steps: int = 3) -> MettaGridConfig:
+    config = MettaGridConfig.EmptyRoom(num_agents=2, width=6, height=6)
+    config.game.max_steps = max_steps
+    return config
+
+
+def mettagrid_env(curriculum: Curriculum, config: MettaGridConfig | None = None, **options: Any) -> CurriculumEnv:
+    return CurriculumEnv(MettaGridPufferEnv(Simulator(), config or room()), curriculum, **options)
+
+
+def run_episode(env: CurriculumEnv) -> tuple[Any, ...]:
+    for _ in range(1000):
+        result = env.step(ACTIONS)
+        if np.logical_or(result[2], result[3]).all():
+            return result
+    raise AssertionError("no episode ended within 1000 steps")
+
+
+# Episodes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["terminals", "truncations", "one each"])
+def test_an_episode_is_credited_once_with_the_mean_reward_per_agent(ending: str):
+    with pool() as curriculum:
+        env = CurriculumEnv(DrillEnv(ending=ending), curriculum, apply_task=set_drill)
+        env.reset()
+        task = env.current_task
+        assert task is not None
+        run_episode(env)
+        assert env.current_task is None
+        state = curriculum.algorithm.task_tracker.get_task_state(task.task_id)
+        assert state is not None
+        assert state.completion_count == 1
+        # Three steps of 0.5 for the first agent and of 1.0 for the second.
+        assert state.total_score == pytest.approx((3 * 0.5 + 3 * 1.0) / 2)
+        for _ in range(9):
+            run_episode(env)
+        assert curriculum.stats()["num_completed"] == 10
+        assert curriculum.stats()["num_scheduled"] == 10
+
+
+def test_the_finished_task_is_credited_before_the_next_is_set():
+    completed_when_set = []
+    with pool() as curriculum:
+
+        def apply(env: DrillEnv, task: Drill) -> None:
+            completed_when_set.append(curriculum.stats()["num_completed"])
+            env.task = task
+
+        env = CurriculumEnv(DrillEnv(), curriculum, apply_task=apply)
+        for _ in range(3):
+            run_episode(env)
+        assert completed_when_set == [0, 1, 2]
+
+
+def test_the_task_is_in_force_in_its_own_episode():
+    generator = bucketed(Drill(), {"length": [2, 3, 5, 7]})
+    with pool(generator) as curriculum:
+        env = drill(curriculum)
+        seen = set()
+        for _ in range(40):
+            env.step(ACTIONS)
+            task = env.current_task
+            assert task is not None
+            length = task.get_env_cfg().length
+            infos = run_episode(env)[4]
+            assert infos[-1]["length"] == length
+            assert infos[0] == {"elapsed": length}
+            seen.add(length)
+        assert seen == {task.get_env_cfg().length for task in curriculum.get_tasks(100)}
+
+
+def test_a_reset_begins_another_task_and_credits_nothing():
+    with pool() as curriculum:
+        env = drill(curriculum)
+        env.reset()
+        env.step(ACTIONS)
+        env.reset()
+        assert curriculum.stats()["num_completed"] == 0
+        run_episode(env)
+        assert curriculum.stats()["num_completed"] == 1
+        assert curriculum.stats()["num_scheduled"] == 2
+
+
+def test_step_before_reset_begins_an_episode():
+    with pool() as curriculum:
+        assert run_episode(drill(curriculum))[4][-1] == {"reward": pytest.approx(2.25), "length": 3.0}
+
+
+def test_later_episodes_get_seeds_derived_from_the_reset():
+    with pool() as curriculum:
+        env = drill(curriculum)
+        env.reset(seed=7)
+        for _ in range(3):
+            run_episode(env)
+        env.step(ACTIONS)
+        assert env.seeds[0] == 7
+        assert len(set(env.seeds)) == 4
+        assert all(0 <= seed < 2**31 for seed in env.seeds)
+        env.reset()
+        assert env.seeds[-1] is None
+
+
+def test_rewards_and_statistics_can_be_read_from_the_environment():
+    with pool() as curriculum:
+        env = drill(
+            curriculum,
+            episode_rewards=lambda env: np.array([10.0, 20.0]),
+            episode_stats=lambda env: {"elapsed": float(env.elapsed)},
+        )
+        infos = run_episode(env)[4]
+        assert infos[-1] == {"reward": 15.0, "length": 3.0, "elapsed": 3.0}
+
+
+# mettagrid ------------------------------------------------------------------------------------------------------------
+
+
+def test_mettagrid_plays_the_task_that_is_credited():
+    generator = bucketed(room(), {"game.max_steps": [2, 3, 4]})
+    with pool(generator) as curriculum:
+        env = mettagrid_env(curriculum)
+        env.reset(seed=0)
+        for episode in range(20):
+            if episode:
+                env.step(ACTIONS)
+            task = env.current_task
+            assert task is not None
+            assert env.env_cfg.game.max_steps == task.get_env_cfg().game.max_steps
+            assert env.current_simulation.config.game.max_steps == task.get_env_cfg().game.max_steps
+            infos = run_episode(env)[4]
+            assert infos["length"] == task.get_env_cfg().game.max_steps
+            assert set(infos) == {"reward", "length"}
+        assert curriculum.stats()["num_completed"] == 20
+
+
+def test_mettagrid_score_is_the_mean_of_its_episode_rewards():
+    config = room()
+    config.game.max_steps = 4
+    with pool(single_task(config)) as curriculum:
+        env = mettagrid_env(curriculum)
+        infos = run_episode(env)[4]
+        assert infos["reward"] == pytest.approx(float(env.get_episode_rewards().mean()))
+
+
+def test_mettagrid_goes_on_after_a_configuration_it_refuses():
+    # A room of 2 x 2 cells is all wall: mettagrid finds no place for an agent, and its environment is left half closed.
+    generator = bucketed(room(), {"game.map_builder.width": [2, 6]})
+    with pool(generator) as curriculum:
+        env = mettagrid_env(curriculum)
+        for _ in range(20):
+            run_episode(env)
+        stats = curriculum.stats()
+        assert stats["num_completed"] == 20
+        assert stats["num_invalid"] > 0
+        assert all(task.get_env_cfg().game.map_builder.width == 6 for task in curriculum.get_tasks(50))
+
+
+# Bad tasks ------------------------------------------------------------------------------------------------------------
+
+
+def test_refused_tasks_are_retired_and_others_taken():
+    with pool(bucketed(Drill(), {"length": [0, 3]})) as curriculum:
+        env = drill(curriculum)
+        for _ in range(10):
+            run_episode(env)
+        assert curriculum.stats()["num_invalid"] > 0
+        assert curriculum.stats()["num_completed"] == 10
+
+
+def test_when_every_task_is_invalid_the_error_says_so():
+    with pool(single_task(Drill(length=0))) as curriculum:
+        env = drill(curriculum, max_attempts=20)
+        with pytest.raises(InvalidTasksError, match=r"every task was invalid: 20 tasks in a row.*length 0 is not allowed"):
+            env.reset()
+        assert curriculum.stats()["num_invalid"] == 20
+
+
+def test_when_the_last_task_is_retired_the_error_says_so():
+    with (
+        pool(single_task(Drill(length=0)), max_task_id=4) as curriculum,
+        pytest.raises(InvalidTasksError, match="all 4 tasks of the curriculum are invalid"),
+    ):
+        drill(curriculum).step(ACTIONS)
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pool(single_task(Drill(pay=float("nan")))) as curriculum:
+        env = drill(curriculum)
+        with pytest.raises(ValueError, match=r"nan"):
+            run_episode(env)
+        assert curriculum.stats()["num_completed"] == 0
+
+
+def test_an_environment_without_set_mg_config_needs_apply_task():
+    with pool() as curriculum, pytest.raises(TypeError, match="DrillEnv has no set_mg_config: pass apply_task"):
+        CurriculumEnv(DrillEnv(), curriculum)
+
+
+def test_max_attempts_must_be_positive():
+    with pool() as curriculum, pytest.raises(ValueError, match="max_attempts must be at least 1, got 0"):
+        drill(curriculum, max_attempts=0)
+
+
+# Attributes -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_other_attribute_is_the_wrapped_environments():
+    with pool() as curriculum:
+        inner = DrillEnv()
+        env = CurriculumEnv(inner, curriculum, apply_task=set_drill)
+        assert env.single_observation_space is inner.single_observation_space
+        assert env.observations is inner.observations
+        assert env.num_agents == 2
+        assert not env.done
+        assert env.emulated is False
+        assert env.env is inner
+        assert env.curriculum is curriculum
+        buffer = np.zeros(2, dtype=np.float32)
+        env.rewards = buffer
+        assert inner.rewards is buffer
+        env.something_new = 5
+        assert inner.something_new == 5
+        with pytest.raises(AttributeError, match="no_such_thing"):
+            _ = env.no_such_thing
+
+
+def test_it_survives_pickling():
+    config = DiscreteRandomConfig(num_active_tasks=4)
+    with CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=config).make() as curriculum:
+        env = pickle.loads(pickle.dumps(drill(curriculum)))
+        run_episode(env)
+        assert curriculum.stats()["num_completed"] == 1
+        env.curriculum.close()
+
+
+# Vector backends ------------------------------------------------------------------------------------------------------
+
+
+def make_drill(config: CurriculumConfig, buf: Any = None, seed: int = 0) -> CurriculumEnv:
+    return CurriculumEnv(DrillEnv(buf, seed), config.make(), apply_task=set_drill)
+
+
+def make_room(config: CurriculumConfig, buf: Any = None, seed: int = 0) -> CurriculumEnv:
+    return CurriculumEnv(MettaGridPufferEnv(Simulator(), room(), buf=buf, seed=seed), config.make())
+
+
+BACKENDS = [
+    pytest.param("PufferEnv", "fork", 1, id="native"),
+    pytest.param("Serial", "fork", 4, id="serial"),
+    pytest.param("Multiprocessing", "fork", 4, id="fork"),
+    pytest.param("Multiprocessing", "spawn", 4, id="spawn"),
+    pytest.param("Multiprocessing", "fork", 2, id="one-env-a-worker"),
+]
+
+
+@pytest.fixture
+def start_method(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Sets the start method of the process, which is the one that PufferLib uses."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(request.param, force=True)
+    yield request.param
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.timeout(120)  # PufferLib itself waits for ever for a worker that is gone
+@pytest.mark.parametrize(("backend", "start_method", "num_envs"), BACKENDS, indirect=["start_method"])
+@pytest.mark.parametrize("make", [make_drill, make_room])
+def test_every_backend_credits_every_episode_to_one_pool(make: Any, backend: str, start_method: str, num_envs: int):
+    generator = single_task(Drill() if make is make_drill else room())
+    config = CurriculumConfig(task_generator=generator, algorithm_config=DiscreteRandomConfig(num_active_tasks=4))
+    with config.make() as curriculum:
+        creator = partial(make, curriculum.config)
+        options = {"num_workers": 2, "overwork": True} if backend == "Multiprocessing" else {}
+        vecenv: Any = pufferlib.vector.make(creator, backend=getattr(pufferlib.vector, backend), num_envs=num_envs, **options)
+        episodes = 0
+        try:
+            vecenv.async_reset(seed=1)
+            actions = np.zeros(vecenv.num_agents, dtype=np.int32)
+            for step in range(31):
+                infos = vecenv.recv()[5]
+                episodes += sum("reward" in info for info in infos)
+                if step < 30:
+                    vecenv.send(actions)
+        finally:
+            vecenv.close()
+            for process in getattr(vecenv, "processes", []):
+                process.join(30)
+        # Thirty steps are ten episodes of three.
+        assert episodes == 10 * num_envs
+        assert curriculum.stats()["num_completed"] == 10 * num_envs
+
+
+# Optional dependency --------------------------------------------------------------------------------------------------
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_pufferlib_the_error_says_what_to_install():
+    done = run_python("""
+        import sys
+        sys.modules["pufferlib"] = None
+        import metta.cogworks.curriculum as module
+        try:
+            module.CurriculumEnv
+        except ImportError as error:
+            print(error)
+    """)
+    assert "pip install 'metta-curriculum[train]'" in done.stdout, done.stderr
+
+
+def test_the_curriculum_imports_neither_pufferlib_nor_torch_nor_mettagrid():
+    done = run_python("""
+        import sys
+        import metta.cogworks.curriculum
+        print(sorted({"torch", "pufferlib", "mettagrid", "gymnasium"} & set(sys.modules)))
+    """)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,13 @@
+#!/usr/bin/env -S python3
+"""Run a recipe: ``uv run tools/run.py --help``."""
+
+import sys
+from pathlib import Path
+
+# The clone itself, so that `experiments` can be imported from wherever this is started; not the folder of this file.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from metta.common.recipe_runner import main  # noqa: E402  (needs the path above)
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
