@@ -21,7 +21,6 @@ from experiments.arms import ARMS
 from metta.tools.command import CommandTool
 from metta.tools.train import TrainTool
 
-
 DEFAULT_ARMS, SMOKE_ARMS = "uniform,default,learnability", "uniform,default"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import math
 import os
 import platform
@@ -10,6 +11,7 @@ import random
 import secrets
 import sys
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,12 +58,13 @@ def train(tool: TrainTool, stop: StopSignals) -> int:
         print(f"{run_dir} is complete: it has {start_step:,} agent steps; a larger trainer.total_timesteps continues it")
         return 0
     device = resolve_device(tool.device)
-    tool = _with_session(tool)
-    _seed_everything(tool.seed, start_step)
-    torch.set_num_threads(_torch_threads(tool))
-    save_config(run_dir, tool)
 
     with contextlib.ExitStack() as cleanup:
+        cleanup.enter_context(_only_trainer_of(run_dir))
+        save_config(run_dir, tool)
+        tool = _with_session(tool)
+        _seed_everything(tool.seed, start_step)
+        torch.set_num_threads(_torch_threads(tool))
         dashboard = make_dashboard(tool.run, tool.trainer.total_timesteps)
         cleanup.callback(dashboard.close)
         metrics = MetricsFile(run_dir / "metrics.jsonl", start_step)
@@ -256,9 +259,21 @@ def _set_learning_rate(learner: QuietPuffeRL, trainer: TrainerConfig) -> None:
     )
 
 
+@contextlib.contextmanager
+def _only_trainer_of(run_dir: Path) -> Iterator[None]:
+    """Hold the run's folder; the kernel lets go of it when this process ends, however it ends."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / ".lock").open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"another process is training {run_dir} at this moment: use another run name") from error
+        yield
+
+
 def _with_session(tool: TrainTool) -> TrainTool:
     config = tool.training_env.curriculum
-    if config.session_id is None:
+    if config.session_id is None and config.algorithm.use_shared_memory:
         config = config.with_session(f"train-{secrets.token_hex(8)}")
     training_env = tool.training_env.model_copy(update={"curriculum": config})
     return tool.model_copy(update={"training_env": training_env})

@@ -185,7 +185,10 @@ def make_vecenv(
             pufferlib.vector.make(creator, backend=cast(Any, pufferlib.vector.Serial), num_envs=config.num_envs), check
         )
     if config.curriculum.session_id is None:
-        raise ValueError("several workers share one pool by its session id: use curriculum.with_session(NAME)")
+        raise ValueError(
+            f"{config.num_workers} workers need a pool that they share: give the curriculum's algorithm "
+            "use_shared_memory=True and a session_id, or use training_env.num_workers=1"
+        )
     if psutil.cpu_count(logical=False) is None:
         raise RuntimeError(
             "PufferLib cannot start workers here, because this system does not tell its number of cores: use "

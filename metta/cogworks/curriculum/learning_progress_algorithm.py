@@ -25,7 +25,7 @@ from metta.cogworks.curriculum.lp_scorers import (
 )
 from metta.cogworks.curriculum.stats import CacheCoordinator, LPStatsAggregator, SliceAnalyzer
 from metta.cogworks.curriculum.task_config import class_path, resolve_class
-from metta.cogworks.curriculum.task_table import EVICTION_SCORE, SCORE_HIGH, SCORE_LOW
+from metta.cogworks.curriculum.task_table import SCORE_HIGH, SCORE_LOW
 from metta.cogworks.curriculum.task_tracker import TaskTracker, validate_score
 
 SCORERS: dict[str, type[LPScorer]] = {
@@ -317,7 +317,6 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
             return []
         scores = table.column("lp_score")[measured]
         threshold = self._eviction_threshold(scores)
-        table.values[EVICTION_SCORE] = threshold
         (candidates,) = (scores <= threshold).nonzero()
         low = scores[candidates]
         if candidates.size > limit:

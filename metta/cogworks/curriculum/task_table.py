@@ -100,8 +100,8 @@ COUNTERS = {
     "history": HISTORY,
     "filled": FILLED,
 }
-# Header words, float64: the range of scores seen, and the score below which tasks are evicted.
-SCORE_LOW, SCORE_HIGH, EVICTION_SCORE = 32, 33, 34
+# Header words, float64: the range of scores seen.
+SCORE_LOW, SCORE_HIGH = 32, 33
 _INDEX, _SAMPLES, _LOADING = 1, 2, 4
 
 _HEADER_BYTES = 512

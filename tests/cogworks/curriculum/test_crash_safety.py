@@ -21,6 +21,8 @@ from metta.cogworks.curriculum.task_table import (
     INVALID,
     JOURNAL,
     REFRESHED,
+    SCORE_HIGH,
+    SCORE_LOW,
     STAGE,
     STALE,
     TOMBSTONES,
@@ -302,6 +304,28 @@ def test_killed_at_every_point_of_creating_a_pool() -> None:
     assert step > 23 * 20
 
 
+def test_killed_at_every_point_of_the_first_writes_to_a_new_pool() -> None:
+    with used_pool() as curriculum:
+        table = table_of(curriculum)
+        zero = bytes(len(table._bytes))
+        table._bytes[:] = zero  # as the session gives it
+
+        states = 0
+
+        def memory() -> bytes:
+            return bytes(table._bytes)
+
+        while kill_after_changes(lambda: Curriculum(curriculum.config), memory, states + 1) == -signal.SIGKILL:
+            states += 1
+            with Curriculum(curriculum.config) as another:
+                another.get_task().complete(0.5)  # does not widen the range
+            assert (table.values[SCORE_LOW], table.values[SCORE_HIGH]) == (0.0, 1.0)
+            with table:
+                assert pool_faults(table) == []
+            table._bytes[:] = zero
+        assert states > 5
+
+
 def test_killed_at_every_point_of_attaching_and_leaving() -> None:
     """Those who have the pool open notice nothing."""
     with used_pool() as curriculum:
@@ -483,6 +507,7 @@ def test_tasks_exchanged_inside_a_larger_change_never_fill_the_index() -> None:
             with table:
                 tracker.remove_task(first_task(curriculum))
                 tracker.track_task_creation(1000 + k)
+                table.commit()
             assert (table._index == 0).sum() >= table.layout.index_size // 8
         with table:
             assert [fault for fault in pool_faults(table) if "created" not in fault] == []
