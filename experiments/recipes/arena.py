@@ -27,9 +27,10 @@ from experiments.recipes.blocks import (
     held_reward,
     movement,
     observation,
+    vary_rooms,
     weight_path,
 )
-from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, TaskGeneratorConfig, bucketed, merge
+from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, TaskGeneratorConfig
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
 from metta.tools.play import PlayTool
@@ -53,7 +54,7 @@ ROOM_BUCKETS = {
     "game.agent.inventory.initial.battery_red": [0, 1, 3],  # 3 is a heart at once
     "game.agent.inventory.default_limit": [3, 10, 50],  # how much can be hoarded; 3 is just a heart's price
 }
-"""What makes hearts near or far. The smallest room has 169 free cells for at most 24 agents and 62 objects."""
+"""What makes hearts near or far. The smallest room has 169 free cells for up to 62 objects and the agents."""
 
 REWARD_BUCKETS = {weight_path(resource): [0.0, 0.1, 0.5, 1.0] for resource in STEPS}
 """Which steps are rewarded, and how much: the values of the older recipe."""
@@ -115,7 +116,7 @@ def make_tasks(num_agents: int = 24, max_steps: int = 100) -> TaskGeneratorConfi
         make_env(num_agents, max_steps, attack_cost=1, label="arena.combat"),
         make_env(num_agents, max_steps, attack_cost=PEACE, label="arena.peaceful"),
     ]
-    return bucketed(merge(arenas), {**ROOM_BUCKETS, **REWARD_BUCKETS})
+    return vary_rooms(arenas, {**ROOM_BUCKETS, **REWARD_BUCKETS})
 
 
 def make_curriculum(num_agents: int = 24, max_steps: int = 100) -> CurriculumConfig:
@@ -142,7 +143,7 @@ def train_shaped(num_agents: int = 24, max_steps: int = 100, batteries_per_heart
         batteries_per_heart: price of a heart. 1, as in the older shaped recipe.
     """
     env = make_env(num_agents, max_steps, batteries_per_heart, PEACE, SHAPED, label="arena.shaped")
-    curriculum = bucketed(env, ROOM_BUCKETS).to_curriculum(algorithm_config=LearningProgressConfig.default())
+    curriculum = vary_rooms([env], ROOM_BUCKETS).to_curriculum(algorithm_config=LearningProgressConfig.default())
     return TrainTool(training_env=TrainingEnvConfig(curriculum=curriculum))
 
 

@@ -6,8 +6,8 @@ The first recipe to try where the arena itself is too hard: one ore makes a batt
 from mettagrid.config.mettagrid_config import MettaGridConfig
 
 from experiments.recipes import arena
-from experiments.recipes.blocks import weight_path
-from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, bucketed
+from experiments.recipes.blocks import vary_rooms, weight_path
+from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
 from metta.tools.play import PlayTool
@@ -28,8 +28,8 @@ def make_env(num_agents: int = 24, max_steps: int = 100) -> MettaGridConfig:
 
 def make_curriculum(num_agents: int = 24, max_steps: int = 100) -> CurriculumConfig:
     """Easy arenas of all sizes; for ore and batteries with the full reward, a half, or a tenth."""
-    tasks = bucketed(
-        make_env(num_agents, max_steps),
+    tasks = vary_rooms(
+        [make_env(num_agents, max_steps)],
         {
             **arena.ROOM_BUCKETS,
             **{weight_path(step): [arena.SHAPED[step] * share for share in (0.1, 0.5, 1.0)] for step in arena.STEPS[:2]},

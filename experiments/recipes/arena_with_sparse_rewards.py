@@ -7,7 +7,8 @@ tasks one step away from it, and tasks where a random walk hardly ever gets ther
 from mettagrid.config.mettagrid_config import MettaGridConfig
 
 from experiments.recipes import arena
-from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, bucketed, merge
+from experiments.recipes.blocks import vary_rooms
+from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
 from metta.tools.play import PlayTool
@@ -31,7 +32,7 @@ def make_env(num_agents: int = 24, max_steps: int = 100, batteries_per_heart: in
 def make_curriculum(num_agents: int = 24, max_steps: int = 100) -> CurriculumConfig:
     """Sparse arenas of all sizes and prices, with starts nearer to a heart and farther from it."""
     arenas = [make_env(num_agents, max_steps, price) for price in PRICES]
-    return bucketed(merge(arenas), arena.ROOM_BUCKETS).to_curriculum(algorithm_config=LearningProgressConfig.default())
+    return vary_rooms(arenas, arena.ROOM_BUCKETS).to_curriculum(algorithm_config=LearningProgressConfig.default())
 
 
 def train(num_agents: int = 24, max_steps: int = 100) -> TrainTool:

@@ -8,7 +8,8 @@ handler says what must be held (filters) and what changes (mutations). From that
 A bucket that should vary one of these numbers needs its dotted path: `count_path`, `weight_path`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from mettagrid.config.action_config import ActionsConfig, ChangeVibeActionConfig
 from mettagrid.config.filter import actorHas, isNot, targetHas
@@ -18,11 +19,15 @@ from mettagrid.config.mettagrid_config import (
     AnyGridObjectConfig,
     GridObjectConfig,
     InventoryConfig,
+    MettaGridConfig,
     WallConfig,
 )
 from mettagrid.config.mutation import updateActor, updateTarget, withdraw
 from mettagrid.config.obs_config import GlobalObsConfig, ObsConfig
 from mettagrid.config.reward_config import AgentReward, reward
+from mettagrid.map_builder.random_map import RandomMapBuilderConfig
+
+from metta.cogworks.curriculum import BucketedTaskGenerator, bucketed, merge
 
 WIDTH = "game.map_builder.width"
 HEIGHT = "game.map_builder.height"
@@ -134,6 +139,31 @@ def weight_path(resource: str) -> str:
 def count_path(name: str) -> str:
     """Path of how many objects of a kind mettagrid's `RandomMapBuilder` places."""
     return f"game.map_builder.objects.{name}"
+
+
+def vary_rooms(envs: Sequence[MettaGridConfig], buckets: Mapping[str, Sequence[Any]]) -> BucketedTaskGenerator.Config:
+    """Tasks that vary the rooms, made by mettagrid's `RandomMapBuilder`, of one or several environments.
+
+    Raises:
+        ValueError: in the smallest room with the most objects there is no place for all agents. (The map builder would
+            try for ever.)
+    """
+    for env in envs:
+        _check_places(env, buckets)
+    return bucketed(envs[0] if len(envs) == 1 else merge(envs), buckets)
+
+
+def _check_places(env: MettaGridConfig, buckets: Mapping[str, Sequence[Any]]) -> None:
+    builder = cast(RandomMapBuilderConfig, env.game.map_builder)
+    width = min(buckets.get(WIDTH, [builder.width])) - 2 * builder.border_width
+    height = min(buckets.get(HEIGHT, [builder.height])) - 2 * builder.border_width
+    objects = sum(max(buckets.get(count_path(name), [count])) for name, count in builder.objects.items())
+    places = width * height - objects
+    if env.game.num_agents > places:
+        raise ValueError(
+            f"num_agents={env.game.num_agents} is too many for {env.label}: its smallest room has {width} x {height} "
+            f"cells, of which objects take up to {objects}; use at most {places}"
+        )
 
 
 def movement() -> ActionsConfig:

@@ -12,7 +12,7 @@ from mettagrid.mapgen.scene import ChildrenAction
 from mettagrid.mapgen.scenes.bsp import BSP
 from mettagrid.mapgen.scenes.random import Random
 
-from experiments.recipes.blocks import HEIGHT, WIDTH, count_path, held_reward, movement, observation, stock
+from experiments.recipes.blocks import HEIGHT, WIDTH, count_path, held_reward, movement, observation, stock, vary_rooms
 from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, bucketed, merge
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
@@ -20,7 +20,7 @@ from metta.tools.play import PlayTool
 from metta.tools.train import TrainTool
 
 SIZES = [12, 18, 24, 32]
-"""Sides of the map. The smallest open one has 100 free cells, for at most 24 altars, 30 walls and the agents."""
+"""Sides of the map. The smallest has 100 free cells, for up to 24 altars, 30 walls and the agents."""
 
 ALTARS = [3, 6, 12, 24]
 
@@ -85,9 +85,9 @@ def make_curriculum(num_agents: int = 4, max_steps: int = 100) -> CurriculumConf
     sizes = {WIDTH: SIZES, HEIGHT: SIZES}
     tasks = merge(
         [
-            bucketed(make_env(num_agents, max_steps, "open"), {**sizes, count_path("altar"): ALTARS}),
-            bucketed(
-                make_env(num_agents, max_steps, "cluttered"),
+            vary_rooms([make_env(num_agents, max_steps, "open")], {**sizes, count_path("altar"): ALTARS}),
+            vary_rooms(
+                [make_env(num_agents, max_steps, "cluttered")],
                 {**sizes, count_path("altar"): ALTARS, count_path("wall"): [10, 20, 30]},
             ),
             bucketed(make_env(num_agents, max_steps, "rooms"), {**sizes, _ALTARS_IN_ROOMS: ALTARS, _ROOMS: [2, 4, 6]}),

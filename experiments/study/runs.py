@@ -73,24 +73,27 @@ class Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def train_tool(
+def make_run(
     arm: str,
     seed: int,
-    data_dir: Path,
+    folder: Path,
     total_timesteps: int,
     num_envs: int,
     num_workers: int,
-    curve_points: int = 0,
-) -> TrainTool:
-    """One run of the study: every errand in the pool, and nothing but the arm to tell runs of one seed apart."""
+    evaluation: Evaluation,
+) -> Run:
+    """One run of the study: every errand in the pool, and nothing but the arm to tell runs of one seed apart.
+
+    ``folder`` is where the run's own folder is made.
+    """
     horizon, agents = 64, ErrandGenerator.Config().num_agents  # one segment is one episode
     batch = num_envs * agents * horizon
     epochs = -(-total_timesteps // batch)
-    return TrainTool(
+    tool = TrainTool(
         run=f"{arm}-{seed}",
         seed=seed,
         device="cpu",
-        data_dir=data_dir,
+        data_dir=folder,
         trainer=TrainerConfig(
             total_timesteps=total_timesteps,
             learning_rate=0.003,
@@ -99,7 +102,7 @@ def train_tool(
             minibatch_size=min(batch, 1024),
             gamma=0.98,
             torch_threads=1,
-            checkpoint_interval=max(1, epochs // (curve_points + 1)),
+            checkpoint_interval=max(1, epochs // (evaluation.curve_points + 1)),
             keep_checkpoints=1000,
         ),
         training_env=TrainingEnvConfig(
@@ -115,6 +118,7 @@ def train_tool(
         ),
         policy=PolicyConfig(name="experiments.study.policy.PicturePolicy"),
     )
+    return Run(arm, seed, tool, evaluation)
 
 
 def prepare(run: Run) -> None:

@@ -21,7 +21,7 @@ from experiments.study import one_run
 from experiments.study.evaluation import GROUPS, group_means, sampled_per_group, success_per_task, worst_tenth
 from experiments.study.policy import PictureNet
 from experiments.study.report import one_line, summarise
-from experiments.study.runs import Evaluation, Run, SettingsChangedError, prepare, train_tool
+from experiments.study.runs import Evaluation, Run, SettingsChangedError, make_run, prepare
 from experiments.study.tasks import CHAIN, ERRANDS, MAX_STEPS, STATIONS, Errand, ErrandGenerator, make_env
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig, TaskGeneratorConfig
 from metta.rl.map_seeds import EVALUATION_SEEDS, TRAINING_SEEDS, with_map_seed
@@ -198,7 +198,7 @@ def test_sampled_counts_a_group_that_has_not_begun_as_0(tmp_path: Path) -> None:
 
 def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
     def run(steps: int, evaluation: Evaluation = SMALL) -> Run:
-        return Run("default", 0, train_tool("default", 0, tmp_path, steps, num_envs=4, num_workers=1), evaluation)
+        return make_run("default", 0, tmp_path, steps, num_envs=4, num_workers=1, evaluation=evaluation)
 
     prepare(run(20_000))
     prepare(run(20_000))  # the same again is fine
@@ -210,7 +210,8 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_runs_of_one_seed_differ_in_the_arm_alone(tmp_path: Path) -> None:
-    tools = [train_tool(arm, 3, tmp_path, 20_000, num_envs=4, num_workers=1).model_dump(mode="json") for arm in ARMS]
+    runs = [make_run(arm, 3, tmp_path, 20_000, num_envs=4, num_workers=1, evaluation=SMALL) for arm in ARMS]
+    tools = [run.tool.model_dump(mode="json") for run in runs]
     for tool in tools:
         del tool["run"], tool["training_env"]["curriculum"]["algorithm_config"]
     assert all(tool == tools[0] for tool in tools)
@@ -304,7 +305,7 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_two_studies_do_not_work_on_one_run(tmp_path: Path) -> None:
-    run = Run("uniform", 0, train_tool("uniform", 0, tmp_path, 4096, num_envs=4, num_workers=1), SMALL)
+    run = make_run("uniform", 0, tmp_path, 4096, num_envs=4, num_workers=1, evaluation=SMALL)
     prepare(run)
     with (run.folder / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

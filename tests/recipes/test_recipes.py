@@ -224,6 +224,12 @@ def test_every_task_fits_on_its_map(recipe, function):
 
 
 @pytest.mark.parametrize(("recipe", "function"), TRAINING, ids=named)
+def test_more_agents_than_places_are_refused(recipe, function):
+    with pytest.raises(ValueError, match=r"num_agents=200 is too many for .*use at most \d+"):
+        getattr(recipe, function)(num_agents=200)
+
+
+@pytest.mark.parametrize(("recipe", "function"), TRAINING, ids=named)
 def test_episodes_run_to_their_end_under_random_actions(recipe, function):
     """An observation that outgrows its tokens would stop the simulation."""
     generator = tasks_of(recipe, function)

@@ -21,8 +21,8 @@ from mettagrid.config.mutation import deposit, logStatToGame, updateActor, updat
 from mettagrid.config.reward_config import reward
 from mettagrid.map_builder.random_map import RandomMapBuilder
 
-from experiments.recipes.blocks import HEIGHT, WIDTH, converter, count_path, movement, observation
-from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, bucketed, merge
+from experiments.recipes.blocks import HEIGHT, WIDTH, converter, count_path, movement, observation, vary_rooms
+from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
 from metta.tools.play import PlayTool
@@ -108,10 +108,10 @@ def make_env(num_agents: int = 4, max_steps: int = 150, elements_per_heart: int 
 
 def make_curriculum(num_agents: int = 4, max_steps: int = 150) -> CurriculumConfig:
     """Rooms of all sizes, hubs that lack more or fewer elements, rich and poor extractors, deliveries rewarded or not."""
-    tasks = bucketed(
-        merge([make_env(num_agents, max_steps, price) for price in PRICES]),
+    tasks = vary_rooms(
+        [make_env(num_agents, max_steps, price) for price in PRICES],
         {
-            WIDTH: [9, 12, 16],  # the smallest has 49 free cells, for at most 17 objects and the cogs
+            WIDTH: [9, 12, 16],  # the smallest has 49 free cells, for up to 17 objects and the cogs
             HEIGHT: [9, 12, 16],
             **{count_path(f"{element}_extractor"): [1, 2, 4] for element in ELEMENTS},
             **{f"game.objects.hub.inventory.initial.{element}": [0, 1, 5] for element in ELEMENTS},
