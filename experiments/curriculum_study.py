@@ -151,6 +151,7 @@ def _study(
         prepare(run)
     began = time.monotonic()
     already = sum(run.result() is not None for run in runs)
+    durations: list[float] = []
     print(
         f"{len(runs)} runs ({len(arms)} arms, {len(seeds)} seeds), {total_timesteps:,} agent steps each, {len(ERRANDS)} tasks; "
         f"{already} finished already, {processes} at a time; folder {out}",
@@ -160,7 +161,8 @@ def _study(
     def progress(run: Run, finished: int, seconds: float) -> None:
         result = run.result()
         success = np.array(result["success"]) if result else np.zeros(len(ERRANDS))
-        left = (time.monotonic() - began) / (finished - already) * (len(runs) - finished)
+        durations.append(seconds)
+        left = float(np.mean(durations)) * (len(runs) - finished) / processes
         print(
             f"[{finished}/{len(runs)}] {run.arm}, seed {run.seed}: mean success {success.mean():.3f}, in {seconds:.0f} s; "
             + (f"about {left / 60:.0f} min left" if left else "done"),

@@ -27,6 +27,7 @@ from experiments.recipes.blocks import (
     held_reward,
     movement,
     observation,
+    rendering,
     vary_rooms,
     weight_path,
 )
@@ -90,6 +91,7 @@ def make_env(
             objects=chain_objects(batteries_per_heart=batteries_per_heart),
             obs=observation(window=11, num_agents=num_agents, num_resources=len(CHAIN_RESOURCES)),
             actions=movement(),
+            render=rendering(),
             agent=AgentConfig(
                 rewards={"heart": held_reward("heart", 1.0), **rewards},
                 inventory=InventoryConfig(

@@ -24,6 +24,7 @@ from mettagrid.config.mettagrid_config import (
 )
 from mettagrid.config.mutation import updateActor, updateTarget, withdraw
 from mettagrid.config.obs_config import GlobalObsConfig, ObsConfig
+from mettagrid.config.render_config import RenderConfig
 from mettagrid.config.reward_config import AgentReward, reward
 from mettagrid.map_builder.random_map import RandomMapBuilderConfig
 
@@ -34,6 +35,21 @@ HEIGHT = "game.map_builder.height"
 
 CHAIN_RESOURCES: tuple[str, ...] = ("ore_red", "battery_red", "laser", "armor", "heart")
 """What agents of the arena can hold, in the order of the observation."""
+
+
+SYMBOLS = {
+    "altar": "💛",
+    "mine_red": "🔺",
+    "generator_red": "🔋",
+    "lasery": "🔫",
+    "armory": "🧱",
+    "hub": "🏠",
+    "carbon_extractor": "⚫",
+    "oxygen_extractor": "🔵",
+    "germanium_extractor": "🟣",
+    "silicon_extractor": "🟠",
+}
+"""How the recipes' objects look in a terminal; agents are coloured squares and walls white ones."""
 
 
 # -- objects
@@ -164,6 +180,11 @@ def _check_places(env: MettaGridConfig, buckets: Mapping[str, Sequence[Any]]) ->
             f"num_agents={env.game.num_agents} is too many for {env.label}: its smallest room has {width} x {height} "
             f"cells, of which objects take up to {objects}; use at most {places}"
         )
+
+
+def rendering() -> RenderConfig:
+    """Shows objects as `SYMBOLS`."""
+    return RenderConfig(symbols=dict(SYMBOLS))
 
 
 def movement() -> ActionsConfig:

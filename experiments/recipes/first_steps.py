@@ -8,7 +8,17 @@ size and on how many altars it has, and those are the buckets.
 from mettagrid.config.mettagrid_config import AgentConfig, GameConfig, InventoryConfig, MettaGridConfig
 from mettagrid.map_builder.random_map import RandomMapBuilder
 
-from experiments.recipes.blocks import HEIGHT, WIDTH, converter, count_path, held_reward, movement, observation, vary_rooms
+from experiments.recipes.blocks import (
+    HEIGHT,
+    WIDTH,
+    converter,
+    count_path,
+    held_reward,
+    movement,
+    observation,
+    rendering,
+    vary_rooms,
+)
 from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig
 from metta.rl.config import PolicyConfig, TrainerConfig, TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
@@ -35,6 +45,7 @@ def make_env(num_agents: int = 4, max_steps: int = 50) -> MettaGridConfig:
             objects={"altar": converter("altar", {}, {"heart": 1})},
             obs=observation(window=5, num_agents=num_agents, num_resources=1, global_tokens=False),
             actions=movement(),
+            render=rendering(),
             agent=AgentConfig(rewards={"heart": held_reward("heart", 1.0)}, inventory=InventoryConfig(default_limit=255)),
             map_builder=RandomMapBuilder.Config(agents=num_agents, width=6, height=6, objects={"altar": 2}),
         ),

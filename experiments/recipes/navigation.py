@@ -12,7 +12,7 @@ from mettagrid.mapgen.scene import ChildrenAction
 from mettagrid.mapgen.scenes.bsp import BSP
 from mettagrid.mapgen.scenes.random import Random
 
-from experiments.recipes.blocks import HEIGHT, WIDTH, count_path, held_reward, movement, observation, stock, vary_rooms
+from experiments.recipes.blocks import HEIGHT, WIDTH, count_path, held_reward, movement, observation, rendering, stock, vary_rooms
 from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, bucketed, merge
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
@@ -74,6 +74,7 @@ def make_env(num_agents: int = 4, max_steps: int = 100, terrain: str = "open") -
             objects={"wall": WallConfig(), "altar": stock("altar", "heart", 1)},
             obs=observation(window=11, num_agents=num_agents, num_resources=1, inventory_objects=max(ALTARS), global_tokens=True),
             actions=movement(),
+            render=rendering(),
             agent=AgentConfig(rewards={"heart": held_reward("heart", 1.0)}, inventory=InventoryConfig(default_limit=255)),
             map_builder=map_builder,
         ),

@@ -35,7 +35,7 @@ def evaluate_run(tool: TrainTool, evaluation: Evaluation) -> dict[str, Any]:
     generator = generator_config.create()
     *earlier, last = list_checkpoints(tool.run_dir / "checkpoints")
     curve = []
-    for checkpoint in _spread(earlier, evaluation.curve_points):
+    for checkpoint in _spread(earlier, evaluation.curve_points, _steps_in_name(last)):
         success = success_per_task(checkpoint, generator, evaluation.curve_episodes_per_task, evaluation.seed)
         curve.append([_agent_steps(checkpoint), float(success.mean())])
     success = success_per_task(last, generator, evaluation.episodes_per_task, evaluation.seed)
@@ -91,12 +91,12 @@ def group_means(success: np.ndarray) -> dict[str, float]:
     return {group: float(success[groups == group].mean()) for group in GROUPS}
 
 
-def _spread(checkpoints: list[Path], count: int) -> list[Path]:
-    """``count`` of them, or all if there are fewer, evenly spread by agent steps."""
+def _spread(checkpoints: list[Path], count: int, last: int) -> list[Path]:
+    """``count`` of them, or all if there are fewer: the nearest to points that divide ``last`` agent steps evenly."""
     if len(checkpoints) <= count:
         return checkpoints
     steps = np.array([_steps_in_name(path) for path in checkpoints])
-    targets = np.linspace(steps[0], steps[-1], count)
+    targets = last * np.arange(1, count + 1) / (count + 1)
     return [checkpoints[i] for i in sorted({int(np.abs(steps - target).argmin()) for target in targets})]
 
 

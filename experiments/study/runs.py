@@ -102,7 +102,7 @@ def make_run(
             minibatch_size=min(batch, 1024),
             gamma=0.98,
             torch_threads=1,
-            checkpoint_interval=max(1, epochs // (evaluation.curve_points + 1)),
+            checkpoint_interval=-(-epochs // (evaluation.curve_points + 1)),
             keep_checkpoints=1000,
         ),
         training_env=TrainingEnvConfig(

@@ -77,7 +77,11 @@ class LiveDashboard:
         head.add_row("epoch", f"{latest['epoch']:,}", "left", _duration(left))
         head.add_row("reward", f"{rewards[-1]:.4f}" if rewards else "no episode ended yet", "", sparkline(rewards))
         columns = Table.grid(expand=True, padding=(0, 2))
-        columns.add_row(_section("environment", latest), _section("losses", latest), _section("curriculum", latest, most=14))
+        columns.add_row(
+            _section("environment", latest, ""),
+            _section("losses", latest, ""),
+            _section("curriculum", latest, "num_", "algorithm/lp/"),
+        )
         return Panel(Group(head, ProgressBar(self._total, min(steps, self._total)), columns), title=self._run, box=box.ROUNDED)
 
 
@@ -104,12 +108,13 @@ def epoch_line(epoch: Mapping[str, Any], total_steps: int) -> str:
     return "  ".join(parts)
 
 
-def _section(prefix: str, epoch: Mapping[str, Any], most: int = 10) -> Table:
-    table = Table(title=prefix, box=None, show_header=False, title_justify="left")
-    keys = [key for key in epoch if key.startswith(prefix + "/")]
-    for key in keys[:most]:
-        value = epoch[key]
-        table.add_row(key.removeprefix(prefix + "/"), f"{value:.4g}" if isinstance(value, (int, float)) else "-")
+def _section(title: str, epoch: Mapping[str, Any], *beginnings: str, most: int = 16) -> Table:
+    """The metrics ``title/...`` that begin as given, by the last part of their names."""
+    table = Table(title=title, box=None, show_header=False, title_justify="left")
+    for key, value in epoch.items():
+        name = key.removeprefix(title + "/")
+        if name != key and name.startswith(beginnings) and table.row_count < most:
+            table.add_row(name.rpartition("/")[2], f"{value:.4g}" if isinstance(value, (int, float)) else "-")
     return table
 
 

@@ -49,50 +49,54 @@ def train(tool: TrainTool, stop: StopSignals) -> int:
     Raises:
         CheckpointError, ValueError: the run's folder holds a checkpoint that does not fit this configuration.
     """
+    with _only_trainer_of(tool.run_dir), contextlib.ExitStack() as cleanup:
+        newest = latest_checkpoint(tool.run_dir / "checkpoints")
+        saved = load_checkpoint(newest) if newest is not None else None
+        start_step = saved["agent_steps"] if saved is not None else 0
+        if start_step >= tool.trainer.total_timesteps:
+            print(f"{tool.run_dir} is complete: it has {start_step:,} steps; a larger trainer.total_timesteps continues it")
+            return 0
+        return _train_from(saved, start_step, tool, stop, cleanup)
+
+
+def _train_from(
+    saved: dict[str, Any] | None, start_step: int, tool: TrainTool, stop: StopSignals, cleanup: contextlib.ExitStack
+) -> int:
     run_dir = tool.run_dir
-    checkpoints = run_dir / "checkpoints"
-    newest = latest_checkpoint(checkpoints)
-    saved = load_checkpoint(newest) if newest is not None else None
-    start_step = saved["agent_steps"] if saved is not None else 0
-    if saved is not None and start_step >= tool.trainer.total_timesteps:
-        print(f"{run_dir} is complete: it has {start_step:,} agent steps; a larger trainer.total_timesteps continues it")
-        return 0
     device = resolve_device(tool.device)
+    resolved = tool
+    tool = _with_session(tool)
+    _seed_everything(tool.seed, start_step)
+    torch.set_num_threads(_torch_threads(tool))
 
-    with contextlib.ExitStack() as cleanup:
-        cleanup.enter_context(_only_trainer_of(run_dir))
-        save_config(run_dir, tool)
-        tool = _with_session(tool)
-        _seed_everything(tool.seed, start_step)
-        torch.set_num_threads(_torch_threads(tool))
-        dashboard = make_dashboard(tool.run, tool.trainer.total_timesteps)
-        cleanup.callback(dashboard.close)
-        metrics = MetricsFile(run_dir / "metrics.jsonl", start_step)
-        cleanup.callback(metrics.close)
-        curriculum_config = tool.training_env.curriculum
-        curriculum = open_curriculum(curriculum_config)
-        cleanup.callback(close_curriculum, curriculum_config)
-        if saved is not None:
-            curriculum.load_state(to_arrays(saved["curriculum"]))
-            dashboard.say(f"resuming {run_dir} at {start_step:,} agent steps")
-        else:
-            dashboard.say(f"training {run_dir} for {tool.trainer.total_timesteps:,} agent steps on {device}")
-        # Workers are forked before the network exists, so that they do not carry it.
-        vecenv = make_vecenv(tool.training_env, (tool.seed, start_step), stop.check)
-        cleanup.callback(vecenv.close)
-        learner = _make_learner(tool, vecenv, device)
-        cleanup.callback(learner.utilization.stop)
-        if saved is not None:
-            _restore(learner, saved, tool)
+    dashboard = make_dashboard(tool.run, tool.trainer.total_timesteps)
+    cleanup.callback(dashboard.close)
+    metrics = MetricsFile(run_dir / "metrics.jsonl", start_step)
+    cleanup.callback(metrics.close)
+    curriculum_config = tool.training_env.curriculum
+    curriculum = open_curriculum(curriculum_config)
+    cleanup.callback(close_curriculum, curriculum_config)
+    if saved is not None:
+        curriculum.load_state(to_arrays(saved["curriculum"]))
+        dashboard.say(f"resuming {run_dir} at {start_step:,} agent steps")
+    else:
+        dashboard.say(f"training {run_dir} for {tool.trainer.total_timesteps:,} agent steps on {device}")
+    # Workers are forked before the network exists, so that they do not carry it.
+    vecenv = make_vecenv(tool.training_env, (tool.seed, start_step), stop.check)
+    cleanup.callback(vecenv.close)
+    learner = _make_learner(tool, vecenv, device)
+    cleanup.callback(learner.utilization.stop)
+    if saved is not None:
+        _restore(learner, saved, tool)
+    save_config(run_dir, resolved)
 
-        def save() -> Path:
-            return save_checkpoint(
-                checkpoints, learner.global_step, _state(learner, curriculum, tool), tool.trainer.keep_checkpoints
-            )
+    def save() -> Path:
+        content = _state(learner, curriculum, tool)
+        return save_checkpoint(run_dir / "checkpoints", learner.global_step, content, tool.trainer.keep_checkpoints)
 
-        status = _run(tool, learner, curriculum, metrics, dashboard, save)
-        dashboard.close()
-        print_summary(run_dir, tool, metrics, curriculum, learner.global_step, time.time() - learner.start_time)
+    status = _run(tool, learner, curriculum, metrics, dashboard, save)
+    dashboard.close()
+    print_summary(run_dir, tool, metrics, curriculum, learner.global_step, time.time() - learner.start_time)
     return status
 
 

@@ -10,6 +10,7 @@ import pytest
 from mettagrid.map_builder.random_map import RandomMapBuilderConfig
 from mettagrid.mapgen.mapgen import MapGenConfig
 from mettagrid.policy.policy_env_interface import PolicyEnvInterface
+from mettagrid.renderer.miniscope.symbol import DEFAULT_SYMBOL_MAP
 from mettagrid.simulator import Simulation
 from scripted_play import ScriptedPlay, free_cells
 
@@ -251,6 +252,12 @@ def test_curriculum_survives_json(recipe, function):
     again = CurriculumConfig.model_validate_json(curriculum.model_dump_json())
     assert again == curriculum
     assert generator_of(again).get_task(3) == generator_of(curriculum).get_task(3)
+
+
+@pytest.mark.parametrize(("recipe", "function"), TRAINING, ids=named)
+def test_every_object_has_a_symbol(recipe, function):
+    game = tasks_of(recipe, function).get_task(0).game
+    assert set(game.objects) <= set(DEFAULT_SYMBOL_MAP | game.render.symbols)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=named)

@@ -185,7 +185,7 @@ def test_several_workers_need_a_session():
     curriculum = CurriculumConfig(
         task_generator=single_task(room()), algorithm_config=DiscreteRandomConfig(use_shared_memory=False)
     )
-    with pytest.raises(ValueError, match="2 workers need a pool that they share: .*use_shared_memory=True"):
+    with pytest.raises(ValueError, match=r"2 workers need a pool that they share: .*use_shared_memory=True"):
         make_vecenv(TrainingEnvConfig(curriculum=curriculum), (0, 0))
 
 

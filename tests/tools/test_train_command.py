@@ -19,6 +19,8 @@ from metta.rl.checkpoint import latest_checkpoint, load_checkpoint, to_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = str(Path(__file__).with_name("small_recipe.py"))
+POOL = f"test-train-command-{os.getpid()}"
+SESSION = "training_env.curriculum.algorithm_config.session_id"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 pytestmark = pytest.mark.timeout(280)
@@ -44,7 +46,7 @@ def metrics(run_dir: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run ``a`` in tmp_path that would train for hours, after its second epoch."""
-    arguments = command(RECIPE, "run=a", f"data_dir={tmp_path}", "trainer.total_timesteps=1000000000")
+    arguments = command(RECIPE, "run=a", f"data_dir={tmp_path}", "trainer.total_timesteps=1000000000", f"{SESSION}={POOL}")
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT, start_new_session=True
     )
@@ -66,7 +68,7 @@ def end(process: subprocess.Popen[str], workers: list[psutil.Process]) -> tuple[
     output, _ = process.communicate(timeout=60)
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert alive == [], "workers outlived the run"
-    assert [info for info in list_sessions() if info.session_id.startswith("train-") and not info.alive] == []
+    assert POOL not in {info.session_id for info in list_sessions()}
     assert "Traceback" not in output
     return process.returncode, output
 
@@ -163,6 +165,25 @@ def test_workers_do_not_outlive_a_killed_run(endless: subprocess.Popen[str]):
     workers = children(endless)
     endless.kill()
     end(endless, workers)
+
+
+def test_a_run_in_one_process_can_be_repeated(tmp_path: Path):
+    histories = []
+    for name in ("a", "b"):
+        run(RECIPE, f"run={name}", f"data_dir={tmp_path}", "training_env.num_workers=1", "trainer.total_timesteps=400", "seed=5")
+        histories.append([comparable(line) for line in metrics(tmp_path / name)])
+    assert histories[0] == histories[1]
+
+
+def comparable(line: dict[str, Any]) -> dict[str, Any]:
+    """Everything in an epoch's line that is not a time."""
+    return {key: value for key, value in line.items() if key not in ("SPS", "time", "uptime")}
+
+
+def test_a_run_cannot_be_trained_twice_at_once(endless: subprocess.Popen[str], tmp_path: Path):
+    error = run(RECIPE, "run=a", f"data_dir={tmp_path}", status=1)
+    assert f"another process is training {tmp_path / 'a'} at this moment" in error
+    assert endless.poll() is None
 
 
 def test_spawned_workers_share_the_pool_too(tmp_path: Path):

@@ -21,7 +21,7 @@ from mettagrid.config.mutation import deposit, logStatToGame, updateActor, updat
 from mettagrid.config.reward_config import reward
 from mettagrid.map_builder.random_map import RandomMapBuilder
 
-from experiments.recipes.blocks import HEIGHT, WIDTH, converter, count_path, movement, observation, vary_rooms
+from experiments.recipes.blocks import HEIGHT, WIDTH, converter, count_path, movement, observation, rendering, vary_rooms
 from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
@@ -83,6 +83,7 @@ def make_env(num_agents: int = 4, max_steps: int = 150, elements_per_heart: int 
             objects={"wall": WallConfig(), "hub": hub(elements_per_heart), **extractors},
             obs=observation(window=11, num_agents=num_agents, num_resources=len(ELEMENTS) + 1, inventory_objects=1),
             actions=movement(),
+            render=rendering(),
             agent=AgentConfig(
                 rewards={
                     "hearts_made": reward(StatValue(name=HEARTS_MADE, scope=Scope.GAME)),
