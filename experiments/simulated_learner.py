@@ -8,6 +8,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,15 @@ class CompareTool(Tool):
                 learning = tuple(self.learning.items())
                 jobs = [Job(name, world, arm, seed, learning) for seed in seeds for arm in dict.fromkeys(arms.values())]
                 done: dict[str, list[Run]] = {}
-                for job, result in zip(jobs, pool.map(run, jobs), strict=True):
-                    done.setdefault(job.arm, []).append(result)
-                    progress.advance(task)
+                try:
+                    for job, result in zip(jobs, pool.map(run, jobs), strict=True):
+                        done.setdefault(job.arm, []).append(result)
+                        progress.advance(task)
+                except BrokenProcessPool as error:
+                    raise RuntimeError(
+                        f"a worker process was killed during {name}: run again, with processes=1 if memory was short. What "
+                        f"was finished is in {self.out}; scenario= runs only some"
+                    ) from error
                 yield name, {arm: done[same] for arm, same in arms.items()}
 
     def _distinct_arms(self) -> dict[str, str]:

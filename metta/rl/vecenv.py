@@ -27,6 +27,9 @@ from metta.rl.signals import STOPPING
 
 _POLL_SECONDS = 50e-6  # a third of the fastest mettagrid step; PufferLib's own loop burns a core that workers could use
 _LIVENESS_SECONDS = 0.1  # how late a dead worker may be noticed
+_WORKER_NICENESS = 15
+"""Workers spin while they wait for actions; the network goes first. On two busy cores, two workers and the 24-agent arena
+this raised 6,700 agent steps per second to 11,500; where every process has a core it changes nothing."""
 _CLOSE_SECONDS = 5.0  # for a worker to finish its step and detach from the pool, before it is killed
 
 
@@ -274,6 +277,7 @@ def _become_worker() -> None:
     for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, _leave)
+    os.nice(_WORKER_NICENESS)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
 
 

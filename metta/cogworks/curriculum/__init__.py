@@ -65,8 +65,9 @@ from metta.cogworks.curriculum.task_tracker import (
 )
 
 if TYPE_CHECKING:
-    from metta.cogworks.curriculum.curriculum_env import CurriculumEnv
+    from metta.cogworks.curriculum.curriculum_env import CurriculumEnv as CurriculumEnv
 
+# Without CurriculumEnv, so that `import *` works where pufferlib is not installed.
 __all__ = [
     "BasicLPScorer",
     "BidirectionalLPScorer",
@@ -79,7 +80,6 @@ __all__ = [
     "CurriculumAlgorithm",
     "CurriculumAlgorithmConfig",
     "CurriculumConfig",
-    "CurriculumEnv",
     "CurriculumTask",
     "DiscreteRandomConfig",
     "DiscreteRandomCurriculum",

@@ -342,7 +342,6 @@ _LOGISTIC_NORMAL = math.pi / 8.0
 # Where a default has no other source it is the middle of the range within which the simulated learners do equally well, to 0.03
 # of the oracle's gain (docs/evidence.md).
 _VAR_LEVEL0 = 8.0  # of the prior log-odds: nearly every success rate is equally plausible, 0 and 1 a little more
-_LEVEL_DRIFT = 1.5e-3  # variance that the log-odds gain per round without a try; a round is one completion per task of the pool
 _LEAST_VARIANCE = 0.02  # of an outcome: even a success that never failed carries some information
 _LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
 _RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
@@ -391,8 +390,9 @@ class PosteriorLPScorer(ColumnScorer):
     A round is as many completions of the pool as it has tasks. The score is :func:`expected_gain`, with P00 + q_θ Δ.
 
     A new task has a wide prior, a task that is not tried widens again, and a task that pays at random is known not to change: so
-    there is neither an exploration bonus nor a staleness term. ``exploration_bonus`` is how wide the prior of β is
-    (0.2 · bonus), ``ema_timescale`` how fast β may change (q_β = (0.02 α)²) and what is expected of a new task (0.25 α).
+    no bonus is added for either. ``exploration_bonus`` is how fast an untried task becomes unknown again (q_θ = 0.015 · bonus);
+    α = ``ema_timescale`` is how fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
+    change by q_β = (0.02 α)² per completion.
 
     y is the score on the task's own scale, from the lowest score of the pool to the highest of the task (but at least 2 % of
     the pool's range), so that tasks with small rewards count as much as others. When the record of a task that had paid before
@@ -416,7 +416,8 @@ class PosteriorLPScorer(ColumnScorer):
         self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
         self._last, self._record, self._unit = at["last_clock"], at["record"], at["unit"]
         self._slope0 = 0.25 * self.config.ema_timescale
-        self._var_slope0 = max((0.2 * self.config.exploration_bonus) ** 2, _LEAST_SLOPE_VARIANCE)
+        self._var_slope0 = max((0.2 * self.config.ema_timescale) ** 2, _LEAST_SLOPE_VARIANCE)
+        self._level_drift = 0.015 * self.config.exploration_bonus
         self._q_slope = (0.02 * self.config.ema_timescale) ** 2
         self._table = self.tracker.table
 
@@ -443,7 +444,7 @@ class PosteriorLPScorer(ColumnScorer):
         y = reached / new_unit if reached > 0.0 else 0.0
         # predict
         level = _limited(level + slope)
-        p00 += 2.0 * p01 + p11 + _LEVEL_DRIFT * age
+        p00 += 2.0 * p01 + p11 + self._level_drift * age
         p01 += p11
         p11 += self._q_slope
         # correct
@@ -466,12 +467,12 @@ class PosteriorLPScorer(ColumnScorer):
         if v[b + self._p11] == 0.0:
             return expected_gain(0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt)
         age = (clock - v[b + self._last]) / (self._table.active_count or 1)
-        var_level = v[b + self._p00] + _LEVEL_DRIFT * age
+        var_level = v[b + self._p00] + self._level_drift * age
         return expected_gain(v[b + self._level], v[b + self._slope], var_level, v[b + self._p11], math.exp, math.sqrt)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         unseen = rows[:, self._p11] == 0.0
-        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (_LEVEL_DRIFT / (self._table.active_count or 1))
+        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (self._level_drift / (self._table.active_count or 1))
         slope, var_slope = rows[:, self._slope], rows[:, self._p11]
         if unseen.any():
             var_level = np.where(unseen, _VAR_LEVEL0, var_level)
