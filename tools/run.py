@@ -7,7 +7,16 @@ from pathlib import Path
 # The clone itself, so that `experiments` can be imported from wherever this is started; not the folder of this file.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from metta.common.recipe_runner import main  # noqa: E402  (needs the path above)
+
+def run() -> int:
+    try:  # importing takes long enough to be interrupted
+        from metta.common.recipe_runner import main
+
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(run())

@@ -27,6 +27,7 @@ from metta.common.settings import (
 )
 from metta.common.usage import UsageError, nearest
 from metta.tools.base import Tool
+from metta.tools.command import CommandTool
 
 USAGE = """\
 usage: tools/run.py RECIPE [KEY=VALUE ...] [--dry-run] [--traceback]
@@ -71,6 +72,8 @@ def _report(error: BaseException, message: str, status: int, show_traceback: boo
 def _main(arguments: list[str]) -> int:
     flags = {"--help" if argument == "-h" else argument for argument in arguments if argument.startswith("-")}
     for flag in flags - set(_FLAGS):
+        if "=" in flag:
+            raise UsageError(f"there is no option {flag!r}; did you mean {flag.lstrip('-')}?")
         raise UsageError(f"there is no option {flag!r}{nearest(flag, _FLAGS)}")
     words = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
     settings = split_arguments([argument for argument in arguments if not argument.startswith("-") and "=" in argument])
@@ -83,7 +86,7 @@ def _main(arguments: list[str]) -> int:
             raise UsageError(f"which recipe?\n\n{USAGE}")
         print(USAGE)
         return 0
-    recipe = resolve(words)
+    recipe = _resolve(words)
     if "--help" in flags:
         return _help(recipe, settings)
     tool = build_tool(recipe, settings)
@@ -93,14 +96,39 @@ def _main(arguments: list[str]) -> int:
     return tool.invoke()
 
 
+def _resolve(words: list[str]) -> Recipe:
+    try:
+        return resolve(words)
+    except UsageError:
+        if len(words) > 1:
+            _raise_for_bare_key(words)
+        raise
+
+
+def _raise_for_bare_key(words: list[str]) -> None:
+    """Raise a UsageError if the last word is a key of the recipe that the words before it name."""
+    try:
+        recipe = resolve(words[:-1])
+        tool = build_tool(recipe, {})
+    except UsageError:
+        return
+    word = words[-1]
+    if word in {setting.key for setting in function_settings(recipe.function) + model_settings(tool)}:
+        raise UsageError(f"{word!r} is a key of {recipe.name}: write {word}=VALUE")
+
+
 def build_tool(recipe: Recipe, settings: dict[str, str]) -> Tool:
     """Call the recipe with ``settings`` and set the rest on the tool it returns; a new run gets a name.
 
     Raises:
         UsageError: an unknown key, a wrong value, or a function that is no recipe.
     """
+    if settings.get("run") == "":
+        raise UsageError("run= is empty: write run=NAME, or leave it out for a name from recipe and time")
     try:
         tool, rest = call_with(recipe.function, settings)
+    except UsageError:
+        raise
     except ValidationError as error:
         raise UsageError(f"{recipe.name}: {told(error)}") from error
     except ValueError as error:
@@ -108,6 +136,10 @@ def build_tool(recipe: Recipe, settings: dict[str, str]) -> Tool:
     if not isinstance(tool, Tool):
         raise UsageError(f"{recipe.name} is no recipe: it returned {type(tool).__name__}, a recipe returns a Tool")
     parameters = [setting.key for setting in function_settings(recipe.function)]
+    if isinstance(tool, CommandTool):
+        for key in rest:  # a command reads none of a tool's fields
+            raise UsageError(f"there is no key {key!r}{nearest(key, parameters)}")
+        return tool
     if tool.starts_run and not tool.run and "run" not in rest:
         rest["run"] = f"{recipe.name}.{time.strftime('%Y%m%d-%H%M%S')}"
     return apply(tool, rest, also_known=parameters) if rest else tool
@@ -128,7 +160,10 @@ def _help(recipe: Recipe, settings: dict[str, str]) -> int:
         print("parameters of the recipe:")
         _print_settings(parameters)
     taken = {parameter.key for parameter in parameters}
-    fields = [setting for setting in model_settings(build_tool(recipe, settings)) if setting.key not in taken]
+    tool = build_tool(recipe, settings)
+    if isinstance(tool, CommandTool):
+        return 0
+    fields = [setting for setting in model_settings(tool) if setting.key not in taken]
     print("fields of its tool:")
     _print_settings(fields)
     return 0

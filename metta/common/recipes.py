@@ -11,12 +11,16 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import ValidationError
+
+from metta.common.settings import told
 from metta.common.usage import UsageError, nearest
 
 DEFAULT_FUNCTION = "train"
@@ -55,11 +59,12 @@ def resolve(words: list[str]) -> Recipe:
     (name,) = words
     if name.endswith(".py") or ".py:" in name:
         return _from_file(name)
-    for prefix in _PREFIXES:
-        found = _from_module(prefix + name, short=name.removeprefix("experiments.").removeprefix("recipes."))
-        if found is not None:
-            return found
-    raise UsageError(f"there is no recipe {name!r}{nearest(name, _known_names())}")
+    if all(part.isidentifier() for part in name.split(".")):
+        for prefix in _PREFIXES:
+            found = _from_module(prefix, name, short=name.removeprefix("experiments.").removeprefix("recipes."))
+            if found is not None:
+                return found
+    raise UsageError(f"there is no recipe {name!r}{nearest(name, _known_names(), '; tools/run.py --list shows all')}")
 
 
 def list_recipes() -> list[Listed]:
@@ -101,15 +106,41 @@ def _known_names() -> set[str]:
     return names | {name.rpartition(".")[0] for name in names}
 
 
-def _from_module(path: str, short: str) -> Recipe | None:
-    if _exists(path):
-        module = importlib.import_module(path)
-        return Recipe(f"{short}.{DEFAULT_FUNCTION}", _function(module, DEFAULT_FUNCTION, short))
-    parent, _, function = path.rpartition(".")
-    if parent and _exists(parent):
-        module = importlib.import_module(parent)
-        return Recipe(short, _function(module, function, short.rpartition(".")[0] or parent))
-    return None
+def _from_module(prefix: str, name: str, short: str) -> Recipe | None:
+    if _exists(prefix + name):
+        module, function, recipe = name, DEFAULT_FUNCTION, f"{short}.{DEFAULT_FUNCTION}"
+    else:
+        module, _, function = name.rpartition(".")
+        recipe = short
+        if not module or not _exists(prefix + module):
+            return None
+    imported = _import(prefix + module)
+    if (prefix + module).split(".")[0] != _ROOT and not _returns_tool(vars(imported).get(function)):
+        raise UsageError(f"{name!r} is not a recipe: its function does not return a tool; tools/run.py --list shows all")
+    return Recipe(recipe, _function(imported, function, recipe.rpartition(".")[0]))
+
+
+def _returns_tool(candidate: Any) -> bool:
+    if not inspect.isfunction(candidate):
+        return False
+    returned = candidate.__annotations__.get("return", "")
+    name = returned.__name__ if isinstance(returned, type) else str(returned)
+    return name.endswith("Tool")
+
+
+def _import(module: str) -> ModuleType:
+    """Import a recipe module. What fails there is the author's to mend, so it is told with its file and line."""
+    try:
+        return importlib.import_module(module)
+    except SyntaxError as error:
+        raise UsageError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:  # noqa: BLE001  a recipe file may raise anything
+        frames = traceback.extract_tb(error.__traceback__)
+        spec = importlib.util.find_spec(module)
+        own = [frame for frame in frames if spec is not None and frame.filename == spec.origin]
+        at = (own or frames)[-1]
+        reason = told(error) if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{at.filename}, line {at.lineno}: {type(error).__name__}: {reason}") from error
 
 
 def _exists(path: str) -> bool:
@@ -130,7 +161,7 @@ def _from_file(name: str) -> Recipe:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    module = importlib.import_module(path.stem)
+    module = _import(path.stem)
     if module.__file__ is None or Path(module.__file__).resolve() != path:
         raise UsageError(f"the recipe file {file} has the name of a module that is loaded already ({path.stem}): rename it")
     function = function or DEFAULT_FUNCTION

@@ -137,7 +137,7 @@ def parse_value(key: str, text: str, annotation: Any) -> Any:
                 return adapter.validate_python(text)
             except ValidationError:
                 pass  # what the literal lacks says more
-        reasons = "; ".join(dict.fromkeys(_reason(detail) for detail in error.errors()))
+        reasons = "; ".join(dict.fromkeys(_reason(detail) for detail in error.errors() if not _wants_empty(detail)))
         raise UsageError(f"{key}={text}: {reasons} (type: {type_name(annotation)})") from error
 
 
@@ -158,6 +158,11 @@ def told(error: ValidationError, prefix: str = "") -> str:
         given = "" if isinstance(detail["input"], (dict, BaseModel)) else f" (got {detail['input']!r})"
         lines.append(f"{key.rstrip('.')}: {_reason(detail)}{given}" if key else f"{_reason(detail)}{given}")
     return "\n".join(lines)
+
+
+def _wants_empty(detail: Any) -> bool:
+    """Whether all it says is that "" would do: the value that stands for a choice made elsewhere."""
+    return detail["type"] == "literal_error" and detail["ctx"]["expected"] == "''"
 
 
 def _reason(detail: Any) -> str:
@@ -199,11 +204,11 @@ def type_name(annotation: Any) -> str:
         return "None"
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
-        return " | ".join(repr(value) for value in typing.get_args(annotation))
+        return " | ".join(repr(value) for value in typing.get_args(annotation) if value != "")  # "": chosen elsewhere
     if origin is typing.Annotated:
         return type_name(typing.get_args(annotation)[0])
     if origin is typing.Union or str(origin) == "<class 'types.UnionType'>":
-        return " | ".join(type_name(part) for part in typing.get_args(annotation))
+        return " | ".join(filter(None, map(type_name, typing.get_args(annotation))))
     if origin is None and isinstance(annotation, type):
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")

@@ -53,8 +53,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise CheckpointError(
-            f"the checkpoint {path} cannot be read as plain data ({_first_line(error)}). If it is damaged, delete it: "
-            "the run then goes on from the one before"
+            f"{path} is not a checkpoint, or is damaged: it cannot be read as plain data ({_first_line(error)}). A run whose "
+            "newest checkpoint is damaged goes on from the one before once that file is moved elsewhere"
         ) from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:

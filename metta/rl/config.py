@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from metta.cogworks.curriculum import CurriculumConfig
 
 
+MAX_BATCH_SIZE = 2**26
+"""Agent steps: an epoch's observations would already take 40 GB with the arena's 200 tokens of three bytes each."""
+
+
 class TrainerConfig(BaseModel):
     """Settings of PufferLib's PuffeRL. Defaults without another source are PufferLib 3's own.
 
@@ -16,14 +20,16 @@ class TrainerConfig(BaseModel):
     ``bptt_horizon`` steps of every agent. With ``minibatch_size="auto"`` it is a quarter of the batch, at most 4,096.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
     total_timesteps: int = Field(default=1_000_000, gt=0, description="agent steps to train for, over all sessions of the run")
     learning_rate: float = Field(default=0.0025, gt=0, description="of Adam; annealed to 0 along a cosine")
     anneal_lr: bool = True
     batch_size: int | Literal["auto"] = Field(default="auto", description="agent steps per epoch")
     minibatch_size: int | Literal["auto"] = Field(default="auto", description="agent steps per gradient step")
-    bptt_horizon: int = Field(default=64, gt=0, description="steps of one segment: how far gradients reach back in time")
+    bptt_horizon: int = Field(
+        default=64, gt=0, le=2**16, description="steps of one segment: how far gradients reach back in time"
+    )
     update_epochs: int = Field(default=1, gt=0, description="passes over the batch")
     gamma: float = Field(default=0.995, gt=0, le=1)
     gae_lambda: float = Field(default=0.90, ge=0, le=1)
@@ -49,6 +55,10 @@ class TrainerConfig(BaseModel):
     def _sizes_fit(self) -> TrainerConfig:
         for name in ("batch_size", "minibatch_size"):
             size = getattr(self, name)
+            if size != "auto" and size > MAX_BATCH_SIZE:
+                raise ValueError(
+                    f"{name}={size} is too large: use {self.bptt_horizon} (bptt_horizon) to {MAX_BATCH_SIZE} agent steps, or 'auto'"
+                )
             if size != "auto" and (size < self.bptt_horizon or size % self.bptt_horizon):
                 raise ValueError(f"{name}={size} must be a multiple of bptt_horizon={self.bptt_horizon}; 'auto' chooses one")
         if self.batch_size != "auto" and self.minibatch_size != "auto" and self.minibatch_size > self.batch_size:
@@ -61,7 +71,7 @@ class TrainerConfig(BaseModel):
 class TrainingEnvConfig(BaseModel):
     """The environments that gather experience, and the curriculum that chooses their tasks."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
     curriculum: CurriculumConfig
     num_envs: int = Field(default=8, gt=0, description="environments in all; a multiple of num_workers")

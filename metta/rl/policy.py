@@ -11,6 +11,7 @@ from mettagrid.policy.policy import MultiAgentPolicy
 from mettagrid.policy.policy_env_interface import PolicyEnvInterface
 from mettagrid.util.module import load_symbol
 
+from metta.common.usage import UsageError
 from metta.rl.checkpoint import load_checkpoint
 from metta.rl.config import PolicyConfig
 
@@ -21,6 +22,9 @@ _CLASS_PATHS = {
 }
 
 
+_ALLOWED = f"{', '.join(_CLASS_PATHS)} or the class path of a trainable mettagrid.policy.policy.MultiAgentPolicy"
+
+
 class TrainablePolicy(Protocol):
     """What training needs of a mettagrid policy."""
 
@@ -29,23 +33,30 @@ class TrainablePolicy(Protocol):
     def is_recurrent(self) -> bool: ...
 
 
+def find_policy(name: str) -> type[MultiAgentPolicy]:
+    """The class named by ``policy.name``.
+
+    Raises:
+        UsageError: there is none, or it is not a mettagrid policy.
+    """
+    try:
+        found = load_symbol(_CLASS_PATHS.get(name, name))
+    except (ImportError, ValueError) as error:  # ValueError: an empty part, as in ".a"
+        raise UsageError(f"policy.name={name!r} cannot be loaded ({error}): use {_ALLOWED}") from error
+    if not isinstance(found, type) or not issubclass(found, MultiAgentPolicy):
+        raise UsageError(f"policy.name={name!r} is not a policy: use {_ALLOWED}")
+    return found
+
+
 def make_policy(config: PolicyConfig, environment: MettaGridConfig, device: str) -> TrainablePolicy:
     """A freshly initialised policy for the spaces of ``environment``.
 
     Raises:
-        ValueError: no policy of that name, or one that cannot be trained.
+        UsageError: no policy of that name, or one that cannot be trained.
     """
-    path = _CLASS_PATHS.get(config.name, config.name)
-    try:
-        policy_class = load_symbol(path)
-    except ModuleNotFoundError as error:
-        known = ", ".join(_CLASS_PATHS)
-        raise ValueError(
-            f"policy.name={config.name!r} cannot be loaded ({error}): use one of {known}, or a class path"
-        ) from error
-    policy = cast(Any, policy_class)(PolicyEnvInterface.from_mg_cfg(environment), device=device)
-    if not isinstance(policy, MultiAgentPolicy) or not isinstance(policy.network(), torch.nn.Module):
-        raise ValueError(f"policy.name={config.name!r} has no network to train: use one of {', '.join(_CLASS_PATHS)}")
+    policy = cast(Any, find_policy(config.name))(PolicyEnvInterface.from_mg_cfg(environment), device=device)
+    if not isinstance(policy.network(), torch.nn.Module):
+        raise UsageError(f"policy.name={config.name!r} has no network to train: use {_ALLOWED}")
     return cast(TrainablePolicy, policy)
 
 
@@ -78,10 +89,10 @@ def resolve_device(device: str) -> str:
     """``auto`` becomes ``cuda`` where there is one, else ``cpu``.
 
     Raises:
-        ValueError: ``cuda`` asked for where torch finds none.
+        UsageError: ``cuda`` asked for where torch finds none.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda, but torch finds no CUDA device here: use device=cpu or device=auto")
+        raise UsageError("device=cuda, but torch finds no CUDA device here: use device=cpu or device=auto")
     return device

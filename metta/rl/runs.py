@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from metta.cogworks.curriculum import CurriculumConfig
+from metta.common.usage import UsageError
 from metta.rl.checkpoint import CheckpointError, latest_checkpoint
 
 
@@ -15,16 +17,20 @@ def find_checkpoint(checkpoint: Path | None, run: str, data_dir: Path) -> Path:
     """The checkpoint meant by a file, by a run's folder, or by the name of a run.
 
     Raises:
-        CheckpointError: nothing named, or nothing there; the message lists the runs there are.
+        UsageError: nothing named, nothing there, or a file of another kind; the message lists the runs there are.
     """
     if checkpoint is not None and checkpoint.is_file():
+        if not zipfile.is_zipfile(checkpoint):  # the form of what torch saves
+            raise UsageError(f"checkpoint={checkpoint} is not a checkpoint: give a run's folder or its step_*.pt file")
         return checkpoint
+    if checkpoint is not None and not checkpoint.exists():
+        raise UsageError(f"there is no checkpoint={checkpoint}; {_runs_in(data_dir)}")
     if checkpoint is None and not run:
-        raise CheckpointError(f"which policy? Name it with run=NAME or checkpoint=PATH; {_runs_in(data_dir)}")
+        raise UsageError(f"which policy? Name it with run=NAME or checkpoint=PATH; {_runs_in(data_dir)}")
     folder = checkpoint if checkpoint is not None else data_dir / run
     newest = latest_checkpoint(folder / "checkpoints") or latest_checkpoint(folder)
     if newest is None:
-        raise CheckpointError(f"{folder} holds no checkpoint; {_runs_in(data_dir)}")
+        raise UsageError(f"{folder} holds no checkpoint; {_runs_in(data_dir)}")
     return newest
 
 

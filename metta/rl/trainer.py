@@ -11,7 +11,7 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,12 @@ import torch
 import yaml
 
 from metta.cogworks.curriculum import Curriculum
+from metta.common.usage import UsageError
 from metta.rl.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, to_arrays
 from metta.rl.config import TrainerConfig
 from metta.rl.dashboard import Dashboard, make_dashboard
-from metta.rl.metrics import MetricsFile, first_and_last, series, sparkline
-from metta.rl.policy import make_policy, resolve_device, restore_network
+from metta.rl.metrics import MetricsFile, first_and_last, read_metrics, series, sparkline
+from metta.rl.policy import find_policy, make_policy, resolve_device, restore_network
 from metta.rl.pufferl import QuietPuffeRL
 from metta.rl.signals import StopRequestedError, StopSignals
 from metta.rl.vecenv import (
@@ -40,18 +41,29 @@ if TYPE_CHECKING:
     from metta.tools.train import TrainTool
 
 
+class DivergedError(RuntimeError):
+    """A loss or a parameter of the network is no longer finite."""
+
+
 def train(tool: TrainTool, stop: StopSignals) -> int:
-    """Train ``tool``'s run to its end, to a signal or to the loss of a worker; always with a checkpoint saved.
+    """Train ``tool``'s run to its end, to a signal or to the loss of a worker; with a checkpoint saved if it made a step.
 
     Returns:
-        0 at the end; 128 plus the signal's number; 1 when a worker was lost.
+        0 at the end; 128 plus the signal's number; 1 when a worker was lost or when learning diverged.
 
     Raises:
+        UsageError: no such policy or device, a folder that cannot be made, another policy than the run's.
         CheckpointError, ValueError: the run's folder holds a checkpoint that does not fit this configuration.
     """
     with _only_trainer_of(tool.run_dir), contextlib.ExitStack() as cleanup:
         newest = latest_checkpoint(tool.run_dir / "checkpoints")
         saved = load_checkpoint(newest) if newest is not None else None
+        find_policy(tool.policy.name)
+        if saved is not None and saved["policy_name"] != tool.policy.name:
+            raise UsageError(
+                f"the run {tool.run} was trained with policy.name={saved['policy_name']}, not {tool.policy.name}: use it, "
+                "or another run name"
+            )
         start_step = saved["agent_steps"] if saved is not None else 0
         if start_step >= tool.trainer.total_timesteps:
             print(f"{tool.run_dir} is complete: it has {start_step:,} steps; a larger trainer.total_timesteps continues it")
@@ -71,6 +83,7 @@ def _train_from(
 
     dashboard = make_dashboard(tool.run, tool.trainer.total_timesteps)
     cleanup.callback(dashboard.close)
+    lost = read_metrics(run_dir / "metrics.jsonl") if saved is None else []
     metrics = MetricsFile(run_dir / "metrics.jsonl", start_step)
     cleanup.callback(metrics.close)
     curriculum_config = tool.training_env.curriculum
@@ -80,6 +93,8 @@ def _train_from(
         curriculum.load_state(to_arrays(saved["curriculum"]))
         dashboard.say(f"resuming {run_dir} at {start_step:,} agent steps")
     else:
+        if lost:
+            dashboard.say(f"no checkpoint was saved of the {lost[-1]['agent_steps']:,} steps in metrics.jsonl: beginning again")
         dashboard.say(f"training {run_dir} for {tool.trainer.total_timesteps:,} agent steps on {device}")
     # Workers are forked before the network exists, so that they do not carry it.
     vecenv = make_vecenv(tool.training_env, (tool.seed, start_step), stop.check)
@@ -96,7 +111,8 @@ def _train_from(
 
     status = _run(tool, learner, curriculum, metrics, dashboard, save)
     dashboard.close()
-    print_summary(run_dir, tool, metrics, curriculum, learner.global_step, time.time() - learner.start_time)
+    if learner.global_step > start_step:
+        print_summary(run_dir, tool, metrics, curriculum, learner.global_step, time.time() - learner.start_time)
     return status
 
 
@@ -127,6 +143,7 @@ def _run(
     save: Any,
 ) -> int:
     status = 0
+    start_step = learner.global_step
     unsaved = True
     try:
         while learner.global_step < tool.trainer.total_timesteps:
@@ -149,18 +166,41 @@ def _run(
                 }
             )
             dashboard.show(metrics.history)
+            _check_finite(learner, epoch)
             if learner.epoch % tool.trainer.checkpoint_interval == 0:
                 save()
                 unsaved = False
     except StopRequestedError as error:
         status = error.exit_status
-        dashboard.say(f"{error}: saving, then ending with exit status {status}")
+        saving = "saving, then " if learner.global_step > start_step else ""
+        dashboard.say(f"{error}: {saving}ending with exit status {status}")
     except WorkerDiedError as error:
         status = 1
-        dashboard.say(f"error: {error}. The run is saved; the same command goes on from there")
-    if unsaved:
+        dashboard.say(f"error: {error}. The same command goes on from the newest checkpoint")
+    except DivergedError as error:
+        dashboard.say(f"error: {error}")
+        return 1
+    if learner.global_step == start_step:
+        dashboard.say("no step was made: nothing is saved")
+    elif unsaved:
         dashboard.say(f"saved {save()}")
     return status
+
+
+def _check_finite(learner: QuietPuffeRL, epoch: Mapping[str, Any]) -> None:
+    # The explained variance of returns that are all equal is NaN, and means no harm.
+    wrong = [
+        f"{key}={value}"
+        for key, value in epoch.items()
+        if key.startswith("losses/") and key != "losses/explained_variance" and not math.isfinite(value)
+    ]
+    if not all(bool(parameter.isfinite().all()) for parameter in learner.uncompiled_policy.parameters()):
+        wrong.append("parameters of the network that are not finite")
+    if wrong:
+        raise DivergedError(
+            f"learning diverged in epoch {learner.epoch} ({', '.join(wrong)}): this epoch is not saved, earlier checkpoints stay. "
+            "Try a smaller trainer.learning_rate or trainer.max_grad_norm"
+        )
 
 
 def print_summary(
@@ -237,11 +277,6 @@ def _state(learner: QuietPuffeRL, curriculum: Curriculum, tool: TrainTool) -> di
 
 
 def _restore(learner: QuietPuffeRL, saved: dict[str, Any], tool: TrainTool) -> None:
-    if saved["policy_name"] != tool.policy.name:
-        raise ValueError(
-            f"the run {tool.run} was trained with policy.name={saved['policy_name']}, not {tool.policy.name}: use it, "
-            "or another run name"
-        )
     restore_network(learner.uncompiled_policy, saved["policy"], f"the checkpoint of run {tool.run}")
     learner.optimizer.load_state_dict(saved["optimizer"])
     learner.global_step = learner.last_log_step = saved["agent_steps"]
@@ -266,8 +301,15 @@ def _set_learning_rate(learner: QuietPuffeRL, trainer: TrainerConfig) -> None:
 @contextlib.contextmanager
 def _only_trainer_of(run_dir: Path) -> Iterator[None]:
     """Hold the run's folder; the kernel lets go of it when this process ends, however it ends."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / ".lock").open("w") as file:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file = (run_dir / ".lock").open("w")
+    except OSError as error:
+        raise UsageError(
+            f"data_dir={run_dir.parent} cannot hold the run's folder ({error.strerror}: {error.filename}): "
+            "give data_dir=FOLDER, one that you may write to"
+        ) from error
+    with file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -9,13 +9,16 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from metta.cogworks.curriculum import CurriculumConfig
+from metta.common.usage import UsageError
+
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Tool(BaseModel, ABC):
     """Settings that every tool has. ``invoke()`` does the work and returns the process's exit status."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
     starts_run: ClassVar[bool] = False
     """Whether each invocation is a new run, to be named where the caller names none."""
@@ -53,3 +56,17 @@ class Tool(BaseModel, ABC):
     @abstractmethod
     def dry_run(self) -> str:
         """Build what the tool would work on, without doing the work. Returns one line that says what was built."""
+
+
+def check_tasks(curriculum: CurriculumConfig, key: str) -> None:
+    """Make the task generator once, so that a bucket or override that cannot be is told before anything starts.
+
+    Raises:
+        UsageError: it cannot be made; the message begins with ``key``, where the curriculum stands.
+    """
+    if curriculum.task_generator is None:
+        return
+    try:
+        curriculum.task_generator.create()
+    except ValueError as error:
+        raise UsageError(f"{key}.task_generator: {error}") from error

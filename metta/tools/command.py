@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pydantic import Field
+
 from metta.tools.base import Tool
 
 
@@ -13,7 +15,7 @@ class CommandTool(Tool):
     A recipe binds its own parameters: ``return CommandTool(function=functools.partial(compare, scenario, seeds))``.
     """
 
-    function: Callable[[], int | None]
+    function: Callable[[], int | None] = Field(exclude=True)
 
     def invoke(self) -> int:
         return self.function() or 0

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from metta.cogworks.curriculum import CurriculumConfig
-from metta.tools.base import Tool
+from metta.tools.base import Tool, check_tasks
 
 
 class EvaluateTool(Tool):
@@ -35,6 +35,7 @@ class EvaluateTool(Tool):
         curriculum = self.curriculum
         if curriculum is None:
             curriculum = read_curriculum(find_checkpoint(self.checkpoint, self.run, self.data_dir))
+        check_tasks(curriculum, "curriculum")
 
         def actor_for(env: Any) -> Actor:
             if checkpoint is None:
@@ -77,5 +78,10 @@ class EvaluateTool(Tool):
         table.add_section()
         table.add_row("worst tenth of the tasks", "", f"{summary['worst_tenth_reward']:.4f}")
         table.add_row("all", str(summary["episodes"]), f"{summary['mean_reward']:.4f}")
+        error = summary["standard_error"]
+        if error is not None:
+            table.caption = f"standard_error of the mean reward per agent, over all episodes: {error:.4f}"
         Console().print(table)
+        if summary["policy"] != "random":
+            print("policy=random gives the yardstick: the same tasks and maps with random actions")
         print(json.dumps(summary), flush=True)

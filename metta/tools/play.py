@@ -10,14 +10,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from metta.cogworks.curriculum import CurriculumConfig
-from metta.tools.base import Tool
+from metta.common.usage import UsageError
+from metta.tools.base import Tool, check_tasks
 
 
 class PlayTool(Tool):
     """Plays one episode of a task, by a trained policy or at random.
 
     ``render``: ``interactive`` is mettagrid's terminal view, where keys move the camera and agents; ``text`` prints
-    every map; ``log`` prints a line when rewards change; ``auto`` is interactive on a terminal and log elsewhere.
+    every map; ``log`` prints the reward so far every ten steps; ``auto`` is interactive on a terminal and log elsewhere.
     """
 
     policy: Literal["trained", "random"] = "trained"
@@ -37,13 +38,18 @@ class PlayTool(Tool):
         curriculum = self.curriculum
         if curriculum is None:
             curriculum = read_curriculum(find_checkpoint(self.checkpoint, self.run, self.data_dir))
+        check_tasks(curriculum, "curriculum")
         task = next(draw_tasks(curriculum, 1, self.seed))
         render = self.render
+        on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
         if render == "auto":
-            render = "interactive" if sys.stdout.isatty() and sys.stdin.isatty() else "log"
+            render = "interactive" if on_terminal else "log"
+        if render == "interactive" and not on_terminal:
+            raise UsageError("render=interactive needs a terminal with a keyboard: use render=text or render=log")
         trained = None if checkpoint is None else load_policy(checkpoint, task.config, device)
         print(f"task {task.task_id} ({task.label}), {task.config.game.num_agents} agents, seed {self.seed}", flush=True)
         if render == "interactive":
+            print("it begins paused: SPACE plays and pauses, ? shows all keys, Q quits", flush=True)
             self._play_interactively(task, trained)
             return 0
         env = make_env(task)
@@ -85,7 +91,6 @@ class _Watcher:
     def __init__(self, render: str, delay_seconds: float) -> None:
         self._render = render
         self._delay = delay_seconds
-        self._reward = 0.0
 
     def __call__(self, env: Any) -> None:
         step = env.current_simulation.current_step
@@ -93,6 +98,5 @@ class _Watcher:
         if self._render == "text":
             print(f"step {step}, reward {reward:.4f}\n{env.render()}", flush=True)
             time.sleep(self._delay)
-        elif step == 0 or reward != self._reward or step % 100 == 0:
-            print(f"step {step}, reward {reward:.4f}", flush=True)
-        self._reward = reward
+        elif step % 10 == 0:
+            print(f"step {step}, reward so far {reward:.4f} per agent", flush=True)

@@ -7,14 +7,14 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from metta.rl.config import PolicyConfig, TrainerConfig, TrainingEnvConfig
-from metta.tools.base import Tool
+from metta.tools.base import Tool, check_tasks
 
 
 class TrainTool(Tool):
     """Trains a policy on the tasks of ``training_env.curriculum``; ``run`` names the run's folder, and resumes it.
 
     Exit status: 0 when trained to the end, 143 after SIGTERM and 130 after SIGINT (a checkpoint is saved first), 1 when
-    a worker was lost (likewise saved).
+    a worker was lost (likewise saved) or when learning diverged (earlier checkpoints stay).
     """
 
     starts_run: ClassVar[bool] = True
@@ -32,6 +32,7 @@ class TrainTool(Tool):
         return self
 
     def invoke(self) -> int:
+        check_tasks(self.training_env.curriculum, "training_env.curriculum")
         # torch, mettagrid and PufferLib take seconds to import: only training pays for them.
         from metta.rl.signals import StopSignals
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -255,6 +254,8 @@ def _run(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_smoke_run_and_its_continuation(tmp_path: Path) -> None:
     out = tmp_path / "study"
     printed = _run("smoke=true", f"out={out}")
@@ -282,17 +283,21 @@ def test_smoke_run_and_its_continuation(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/result.json")} == before
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:
     arguments = ["smoke=true", "arms=default", f"out={tmp_path}", "total_timesteps=60000"]
     process = subprocess.Popen(_command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     metrics = tmp_path / "runs/default-0/metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (metrics.is_file() and metrics.read_text().count("\n") >= 2):
-        assert time.monotonic() < deadline, "the run did not begin"
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)  # polls a file that another process writes
-    os.kill(process.pid, signal.SIGTERM)
-    printed, _ = process.communicate(timeout=100)
+    deadline = time.monotonic() + 240
+    try:
+        while not (metrics.is_file() and metrics.read_text().count("\n") >= 2):
+            assert time.monotonic() < deadline, "the run did not begin"
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.02)  # polls a file that another process writes
+    finally:
+        process.terminate()
+        printed, _ = process.communicate(timeout=100)
     assert process.returncode == 128 + signal.SIGTERM, printed
     assert "the same command goes on from there" in printed
     saved = max(int(path.stem.removeprefix("step_")) for path in (tmp_path / "runs/default-0/checkpoints").glob("*.pt"))
@@ -314,6 +319,8 @@ def test_two_studies_do_not_work_on_one_run(tmp_path: Path) -> None:
     assert not (run.folder / "config.yaml").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_that_fails_says_where_to_look(tmp_path: Path) -> None:
     folder = tmp_path / "runs/uniform-0/checkpoints"
     folder.mkdir(parents=True)
@@ -322,7 +329,7 @@ def test_a_run_that_fails_says_where_to_look(tmp_path: Path) -> None:
         _command("smoke=true", "arms=uniform", f"out={tmp_path}"),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=400,
         cwd=ROOT,
         check=False,
     )

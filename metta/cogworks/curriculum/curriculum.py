@@ -51,7 +51,7 @@ def lag_bound(num_tasks: int) -> int:
 class StrictConfig(BaseModel):
     """A configuration in which an unknown field is an error that names the nearest one."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -260,6 +260,8 @@ class CurriculumAlgorithm(StatsLogger, ABC):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over a saved state; ValueError, and no change, if it belongs to another algorithm or does not fit."""
+        if not isinstance(state, dict):
+            raise ValueError(f"not the state of an algorithm: a {type(state).__name__}, not a dict")
         if state.get("type") != self.hypers.algorithm_type():
             raise ValueError(f"saved state belongs to algorithm {state.get('type')!r}, this is {self.hypers.algorithm_type()!r}")
         self.task_tracker.load_state(state.get("tracker", {}))
@@ -708,8 +710,9 @@ class Curriculum(StatsLogger):
 
     def explain(self, task_id: int) -> TaskExplanation:
         """Why the task is or is not being sampled."""
+        task_id = validate_task_id(task_id)
         probability = self.probabilities()
-        state = self.algorithm.task_tracker.get_task_state(validate_task_id(task_id))
+        state = self.algorithm.task_tracker.get_task_state(task_id)
         if state is None or task_id not in probability:
             return TaskExplanation(task_id, in_pool=False)
         p = probability[task_id]

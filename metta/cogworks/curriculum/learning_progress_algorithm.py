@@ -372,6 +372,8 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over a saved pool. Where it was saved with another scorer, its tasks begin anew: they are unmeasured."""
+        if isinstance(state, dict) and not isinstance(state.get("scorer_state"), dict):
+            raise ValueError("not the state of a learning-progress algorithm: it has no 'scorer_state'")
         super().load_state(state)
         declared = {column.name for column in self.scorer.columns}
         if state.get("scorer") == scorer_name(self.scorer) and declared <= set(state["tracker"]["columns"]):

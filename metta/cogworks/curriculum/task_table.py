@@ -813,15 +813,28 @@ class TaskTable:
 
 def _checked(state: dict[str, Any]) -> dict[str, Any]:
     """The arrays of a saved pool. Raises ValueError if it is not one, or not consistent."""
+    if not isinstance(state, dict):
+        raise ValueError(f"not the state of a pool: a {type(state).__name__}, not a dict")
     if state.get("format") != FORMAT:
         raise ValueError(f"saved pool has format {state.get('format')!r}, this version reads {FORMAT}")
     lacks = {"max_tasks", "columns", "group_names", "counters", *_STATE_ARRAYS} - set(state)
+    for name, kind in (("columns", list), ("group_names", list), ("counters", dict)):
+        if not isinstance(state.get(name, kind()), kind):
+            raise ValueError(f"saved pool is inconsistent: {name} is a {type(state[name]).__name__}, not a {kind.__name__}")
+    if not all(isinstance(name, str) for name in state.get("group_names", ())) or len(state.get("group_names", ())) > MAX_GROUPS:
+        raise ValueError(f"saved pool is inconsistent: group_names are at most {MAX_GROUPS} strings")
     lacks |= {f"counters[{name!r}]" for name in set(COUNTERS) - set(state.get("counters", COUNTERS))}
     lacks |= {f"column {name!r}" for name in set(BASE_COLUMNS) - set(state.get("columns", BASE_COLUMNS))}
     if lacks:
         raise ValueError(f"saved pool lacks {', '.join(sorted(lacks))}: is it the state of a curriculum's pool?")
-    arrays = {name: np.asarray(state[name], dtype) for name, dtype in _STATE_ARRAYS.items()}
-    n, names = state["max_tasks"], list(state["columns"])
+    for name, value in {**state["counters"], "max_tasks": state["max_tasks"]}.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 2**63:
+            raise ValueError(f"saved pool is inconsistent: {name} is {value!r}, not an integer from 0 to 2^63 - 1")
+    try:
+        arrays = {name: np.asarray(state[name], dtype) for name, dtype in _STATE_ARRAYS.items()}
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"saved pool is inconsistent: a field does not hold numbers ({error})") from None
+    n, names = int(state["max_tasks"]), list(state["columns"])
     retired = min(state["counters"]["invalid"], MAX_RETIRED)
     for name, shape in (
         ("rows", (n, len(names))),
@@ -834,6 +847,7 @@ def _checked(state: dict[str, Any]) -> dict[str, Any]:
     ):
         if arrays[name].shape != shape:
             raise ValueError(f"saved pool is inconsistent: {name} has shape {arrays[name].shape}, expected {shape}")
+    _check_values(arrays, names, len(state["group_names"]))
     ids = arrays["rows"][arrays["rows"][:, names.index("is_active")] != 0.0, names.index("task_id")]
     if len(np.unique(ids)) < len(ids) or not ((ids >= 0) & (ids <= MAX_TASK_ID) & (ids == np.floor(ids))).all():
         raise ValueError("saved pool is inconsistent: its task ids are not distinct integers from 0 to 2^53 - 1")
@@ -841,6 +855,21 @@ def _checked(state: dict[str, Any]) -> dict[str, Any]:
     if not (0 <= cursor <= queued <= len(queue) and ((queue >= 0) & (queue < n)).all()):
         raise ValueError("saved pool is inconsistent: its queue of samples points outside the pool")
     return arrays
+
+
+def _check_values(arrays: dict[str, Any], names: list[str], num_groups: int) -> None:
+    rows = {name: arrays["rows"][:, i] for i, name in enumerate(names)}
+    own = {name: rows[name] for name in names if name in (*BASE_COLUMNS, SCHEDULED, TOTAL_SQUARED)}
+    for name, values in {**own, **{name: arrays[name] for name in ("score_range", "groups", "probability", "history")}}.items():
+        least = 0.0 if name in ("completion_count", SCHEDULED, "probability") else -np.inf
+        if not (np.isfinite(values) & (values >= least)).all():
+            raise ValueError(f"saved pool is inconsistent: {name} holds a number that is not finite, or below {least:g}")
+    low, high = arrays["score_range"].tolist()
+    if not low < high:
+        raise ValueError(f"saved pool is inconsistent: its range of scores, {low} to {high}, is empty")
+    for name in [name for name in names if name == LABEL or name.removeprefix("slice_").isdigit()]:
+        if not ((rows[name] >= 0) & (rows[name] < num_groups)).all():
+            raise ValueError(f"saved pool is inconsistent: column {name!r} points outside its {num_groups} groups")
 
 
 def _group_name_bytes(name: str) -> bytes:

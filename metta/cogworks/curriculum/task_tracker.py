@@ -5,6 +5,7 @@ The tracker records into the rows of a :class:`~metta.cogworks.curriculum.task_t
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -34,16 +35,24 @@ MAX_ABS_SCORE = 1e100
 
 def validate_score(task_id: object, score: object) -> float:
     """The score as a float. Raises ValueError, naming the task, for what is not a finite number."""
-    try:
-        value = float(score)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ValueError(f"score {score!r} of task {task_id} is not a number: send a finite float") from None
+    value = score if type(score) is float else _as_float(task_id, score)
     if not -MAX_ABS_SCORE < value < MAX_ABS_SCORE:  # false for NaN
         raise ValueError(
             f"score {value} of task {task_id} is not allowed: scores are finite, of magnitude below {MAX_ABS_SCORE:g}; "
             "check the environment's reward"
         )
     return value
+
+
+def _as_float(task_id: object, score: Any) -> float:
+    if not isinstance(score, str | bytes | bytearray):  # which float() would parse
+        try:
+            return float(score)
+        except OverflowError:  # an integer beyond all floats
+            return math.inf
+        except (TypeError, ValueError):
+            pass
+    raise ValueError(f"score {score!r} of task {task_id} is not a number: send a finite float")
 
 
 class TaskTracker:
