@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -134,7 +135,7 @@ def _import(module: str) -> ModuleType:
         return importlib.import_module(module)
     except SyntaxError as error:
         raise UsageError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # noqa: BLE001  a recipe file may raise anything
+    except Exception as error:  # a recipe file may raise anything
         frames = traceback.extract_tb(error.__traceback__)
         spec = importlib.util.find_spec(module)
         own = [frame for frame in frames if spec is not None and frame.filename == spec.origin]
@@ -145,11 +146,20 @@ def _import(module: str) -> ModuleType:
 
 def _exists(path: str) -> bool:
     """Whether ``path`` is a module that holds code (a folder without code is a namespace, not a recipe)."""
-    try:
-        spec = importlib.util.find_spec(path)
-    except (ModuleNotFoundError, ValueError):  # ValueError: an empty part, as in "a..b"
-        return False
+    spec = _spec(path)
     return spec is not None and spec.origin is not None
+
+
+def _spec(path: str) -> ModuleSpec | None:
+    parent = path.rpartition(".")[0]
+    if parent:
+        if _spec(parent) is None:
+            return None
+        _import(parent)  # as find_spec would, but with what fails there told
+    try:
+        return importlib.util.find_spec(path)
+    except (ModuleNotFoundError, ValueError):  # the parent is no package; a module without a spec, such as __main__
+        return None
 
 
 def _from_file(name: str) -> Recipe:

@@ -53,7 +53,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise CheckpointError(
-            f"{path} is not a checkpoint, or is damaged: it cannot be read as plain data ({_first_line(error)}). A run whose "
+            f"{path} cannot be read as plain data ({_first_line(error)}): it is not a checkpoint, or it is damaged. A run whose "
             "newest checkpoint is damaged goes on from the one before once that file is moved elsewhere"
         ) from error
     found = content.get("format") if isinstance(content, dict) else None

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from metta.cogworks.curriculum import CurriculumConfig
 
-
 MAX_BATCH_SIZE = 2**26
 """Agent steps: an epoch's observations would already take 40 GB with the arena's 200 tokens of three bytes each."""
 
@@ -57,7 +56,7 @@ class TrainerConfig(BaseModel):
             size = getattr(self, name)
             if size != "auto" and size > MAX_BATCH_SIZE:
                 raise ValueError(
-                    f"{name}={size} is too large: use {self.bptt_horizon} (bptt_horizon) to {MAX_BATCH_SIZE} agent steps, or 'auto'"
+                    f"{name}={size} is too large: use {self.bptt_horizon} (bptt_horizon) to {MAX_BATCH_SIZE}, or 'auto'"
                 )
             if size != "auto" and (size < self.bptt_horizon or size % self.bptt_horizon):
                 raise ValueError(f"{name}={size} must be a multiple of bptt_horizon={self.bptt_horizon}; 'auto' chooses one")

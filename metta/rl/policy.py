@@ -41,7 +41,7 @@ def find_policy(name: str) -> type[MultiAgentPolicy]:
     """
     try:
         found = load_symbol(_CLASS_PATHS.get(name, name))
-    except (ImportError, ValueError) as error:  # ValueError: an empty part, as in ".a"
+    except (ImportError, TypeError, ValueError) as error:  # the latter two: an empty part, as in ".a"
         raise UsageError(f"policy.name={name!r} cannot be loaded ({error}): use {_ALLOWED}") from error
     if not isinstance(found, type) or not issubclass(found, MultiAgentPolicy):
         raise UsageError(f"policy.name={name!r} is not a policy: use {_ALLOWED}")

@@ -198,8 +198,8 @@ def _check_finite(learner: QuietPuffeRL, epoch: Mapping[str, Any]) -> None:
         wrong.append("parameters of the network that are not finite")
     if wrong:
         raise DivergedError(
-            f"learning diverged in epoch {learner.epoch} ({', '.join(wrong)}): this epoch is not saved, earlier checkpoints stay. "
-            "Try a smaller trainer.learning_rate or trainer.max_grad_norm"
+            f"learning diverged in epoch {learner.epoch} ({', '.join(wrong)}): this epoch is not saved, earlier checkpoints "
+            "stay. Try a smaller trainer.learning_rate or trainer.max_grad_norm"
         )
 
 

@@ -29,6 +29,9 @@ def curriculum() -> CurriculumConfig:
         ({"torch_threads": 0}, "torch_threads=0 must be at least 1"),
         ({"gamma": 1.5}, "less than or equal to 1"),
         ({"total_timestep": 5}, "total_timestep"),
+        ({"learning_rate": float("inf")}, "finite number"),
+        ({"adam_eps": float("nan")}, "finite number|greater than 0"),
+        ({"batch_size": 3_200_000_000}, "batch_size=3200000000 is too large: use 64 .* to 67108864, or 'auto'"),
     ],
 )
 def test_trainer_refuses(settings: dict[str, Any], message: str):

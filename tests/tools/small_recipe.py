@@ -42,6 +42,18 @@ def play() -> PlayTool:
     return PlayTool(device="cpu", curriculum=make_curriculum())
 
 
+def wrong_bucket(path: str = "game.foo") -> TrainTool:
+    """A bucket for a place that no environment has."""
+    tasks = bucketed(make_navigation(num_agents=2), {path: [1]})
+    return TrainTool(training_env=TrainingEnvConfig(curriculum=tasks.to_curriculum(num_active_tasks=4)))
+
+
+def empty_bucket() -> TrainTool:
+    """A bucket without values."""
+    bucketed(make_navigation(num_agents=2), {"game.max_steps": []})
+    return train()
+
+
 def command(status: int = 0, message: str = "done") -> CommandTool:
     """Print a message and end with a status."""
     return CommandTool(function=functools.partial(_say, message, status))

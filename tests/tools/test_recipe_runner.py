@@ -65,6 +65,11 @@ def test_a_recipe_may_be_a_file(suffix: str):
         (["nowhere.py"], "there is no recipe file nowhere.py"),
         ([RECIPE + ":trein"], r"has no function 'trein'; did you mean 'train'\?"),
         (["train", "arena", "fast"], "one recipe at a time: got 'train arena fast'"),
+        (["xyzzy"], "there is no recipe 'xyzzy'; tools/run.py --list shows all"),
+        (["json"], "'json' is not a recipe: its function does not return a tool"),
+        (["json.dumps"], "'json.dumps' is not a recipe: its function does not return a tool"),
+        (["os.path"], "'os.path' is not a recipe: its function does not return a tool"),
+        ([".."], r"there is no recipe '\.\.'"),
         (["train", "areena"], r"there is no recipe 'areena.train'; did you mean 'arena.train'\?"),
     ],
 )
@@ -77,6 +82,28 @@ def test_a_recipe_file_may_not_hide_a_loaded_module(tmp_path: Path):
     (tmp_path / "json.py").write_text("def train():\n    pass\n")
     with pytest.raises(UsageError, match="has the name of a module that is loaded already"):
         resolve([str(tmp_path / "json.py")])
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "message"),
+    [
+        ("recipe_syntax", "x = 1\ndef train(:\n", r"recipe_syntax\.py, line 2: invalid syntax"),
+        ("recipe_raises", "x = 1\ny = {}['a']\n", r"recipe_raises\.py, line 2: KeyError: 'a'"),
+        ("recipe_import", "import nowhere_to_be_found\n", r"recipe_import\.py, line 1: ModuleNotFoundError: No module named"),
+        (
+            "recipe_config",
+            "from metta.rl.config import TrainerConfig\nTrainerConfig(gamma=2)\n",
+            r"recipe_config\.py, line 2: ValidationError: gamma: Input should be less than or equal to 1 \(got 2\)$",
+        ),
+    ],
+)
+def test_a_recipe_file_that_cannot_be_imported_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str, message: str
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / f"{name}.py").write_text(source)
+    with pytest.raises(UsageError, match=message):
+        resolve([str(tmp_path / f"{name}.py")])
 
 
 def test_the_list_has_every_recipe_and_imports_none(capsys: pytest.CaptureFixture[str]):
@@ -146,6 +173,11 @@ def test_type_names(annotation: object, name: str):
         (["seed=1", "seed=2"], ["seed is given twice: '1' and '2'"]),
         (["=5"], ["'=5' is not a parameter: write key=value"]),
         (["trainer=5"], ["trainer=5"]),
+        (["run="], ["run= is empty: write run=NAME"]),
+        (["run"], ["'run' is a key of small_recipe.train: write run=VALUE"]),
+        (["--run=x"], ["there is no option '--run=x'; did you mean run=x?"]),
+        (["trainer.learning_rate=inf"], ["trainer.learning_rate: ", "finite number"]),
+        (["trainer.batch_size=3200000000"], ["trainer: batch_size=3200000000 is too large", "67108864"]),
         (["--fast"], ["there is no option '--fast'"]),
         (["--dry_run"], ["there is no option '--dry_run'; did you mean '--dry-run'?"]),
     ],
@@ -156,6 +188,81 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str], 
     for message in messages:
         assert message in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["policy.name=foo"], ["policy.name='foo' cannot be loaded", "use lstm, puffer, stateless or the class path"]),
+        (["policy.name=os.path"], ["policy.name='os.path' is not a policy: use lstm, puffer, stateless or"]),
+        (["policy.name=..a"], ["policy.name='..a' cannot be loaded"]),
+        (["policy.name=mettagrid.policy.random_agent.RandomMultiAgentPolicy"], ["has no network to train: use lstm"]),
+        (
+            ["training_env.curriculum.task_generator.buckets.game.foo=[1]"],
+            ["training_env.curriculum.task_generator: ", "game.foo"],
+        ),
+    ],
+)
+def test_settings_that_only_training_can_check(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], messages: list[str]
+):
+    status, _, error = run(capsys, RECIPE, *arguments, f"data_dir={tmp_path}", "run=a", "training_env.num_workers=1")
+    assert status == 2, error
+    for message in messages:
+        assert message in error
+
+
+def test_wrong_buckets_of_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    status, _, error = run(capsys, RECIPE + ":wrong_bucket", f"data_dir={tmp_path}")
+    assert status == 2
+    assert "bucket path 'game.foo' does not exist" in error
+    status, _, error = run(capsys, RECIPE + ":empty_bucket")
+    assert status == 2
+    assert "bucket 'game.max_steps' is empty" in error
+    assert "pydantic" not in error
+
+
+def test_a_data_dir_that_is_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    status, _, error = run(capsys, RECIPE, f"data_dir={tmp_path / 'file'}")
+    assert status == 2
+    assert f"data_dir={tmp_path / 'file'} cannot hold the run's folder (" in error
+    assert "give data_dir=FOLDER" in error
+
+
+def test_a_file_that_is_no_checkpoint(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    status, _, error = run(capsys, RECIPE + ":evaluate", f"checkpoint={tmp_path / 'notes.txt'}")
+    assert status == 2
+    assert "notes.txt is not a checkpoint" in error
+    assert "delete" not in error
+
+
+def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without CUDA")
+    status, _, error = run(capsys, RECIPE, "device=cuda", f"data_dir={tmp_path}")
+    assert status == 2
+    assert "device=cuda, but torch finds no CUDA device here" in error
+
+
+def test_a_default_chosen_elsewhere_is_not_among_the_values(capsys: pytest.CaptureFixture[str]):
+    status, _, error = run(capsys, RECIPE, "training_env.curriculum.algorithm_config.sampling=foo", "--dry-run")
+    assert status == 2
+    assert "'power'" in error
+    assert "''" not in error
+
+
+def test_a_command_has_its_parameters_only(capsys: pytest.CaptureFixture[str]):
+    status, out, _ = run(capsys, RECIPE + ":command", "--help")
+    assert status == 0
+    assert "message: str = done" in out
+    assert "fields of its tool" not in out
+    status, _, error = run(capsys, RECIPE + ":command", "device=cpu")
+    assert status == 2
+    assert "there is no key 'device'" in error
 
 
 def test_keys_that_must_change_together_may(capsys: pytest.CaptureFixture[str]):

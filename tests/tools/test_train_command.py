@@ -105,6 +105,8 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
     assert "epoch 1  128/2,000 steps (6%)" in output
 
     assert "is complete" in run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "seed=3")
+    error = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=stateless", status=2)
+    assert "was trained with policy.name=lstm, not stateless" in error
     output = run(
         RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "trainer.total_timesteps=3000", "training_env.num_workers=1"
     )
@@ -114,9 +116,6 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
     assert resumed[len(lines)]["epoch"] == len(lines) + 1
     assert resumed[len(lines)]["curriculum/num_completed"] >= last["curriculum/num_completed"]
     assert resumed[-1]["agent_steps"] >= 3000
-
-    error = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=stateless", "trainer.total_timesteps=9000", status=1)
-    assert "was trained with policy.name=lstm, not stateless" in error
 
     checkpoint.parent.joinpath("step_999999999999.pt").write_bytes(b"half")
     error = run(RECIPE, "run=a", f"data_dir={tmp_path}", "trainer.total_timesteps=9000", status=1)
@@ -197,17 +196,39 @@ def test_evaluate_and_play_a_run(tmp_path: Path):
     output = run(RECIPE + ":evaluate", "run=a", f"data_dir={tmp_path}")
     summary = json.loads(output.splitlines()[-1])
     assert summary["episodes"] == 6
+    assert "standard_error of the mean reward per agent" in " ".join(output.split())
+    assert "policy=random gives the yardstick" in output
     assert summary["worst_tenth_reward"] <= summary["mean_reward"]
     assert json.loads((tmp_path / "a/evaluation.json").read_text())["results"][0]["map_seed"] >= 2**31
     output = run(RECIPE + ":play", "run=a", f"data_dir={tmp_path}")
+    assert "step 0, reward so far 0.0000 per agent" in output
     assert "episode of" in output
+    assert "needs a terminal" in run(RECIPE + ":play", "policy=random", "render=interactive", status=2)
     output = run(RECIPE + ":play", "policy=random", "render=text", "max_steps=2")
-    assert "step 1, reward" in output
+    assert "step 1, reward 0" in output
     assert "episode of 2 steps" in output
-    error = run(RECIPE + ":evaluate", "run=b", f"data_dir={tmp_path}", status=1)
+    error = run(RECIPE + ":evaluate", "run=b", f"data_dir={tmp_path}", status=2)
     assert f"holds no checkpoint; runs in {tmp_path}: a" in error
-    error = run(RECIPE + ":evaluate", f"data_dir={tmp_path}", status=1)
+    error = run(RECIPE + ":evaluate", f"data_dir={tmp_path}", status=2)
     assert "which policy? Name it with run=NAME or checkpoint=PATH" in error
+
+
+def test_an_interrupt_while_importing_is_told():
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", str(ROOT / "tools/run.py"), "--list"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "pydantic" in line:  # in the midst of this package's imports
+            process.send_signal(signal.SIGINT)
+            break
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "error: interrupted" in error
+    assert "Traceback" not in error
 
 
 def test_the_runner_starts_quickly_and_is_executable():

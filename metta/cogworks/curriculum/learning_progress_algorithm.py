@@ -80,7 +80,10 @@ class LearningProgressConfig(CurriculumAlgorithmConfig):
         default=0.5, ge=0, le=1, description="share of exploration in a young task's basic score; the guide's default"
     )
     exploration_bonus: float = Field(
-        default=0.1, ge=0, description="what a task nobody knows yet is worth above the average; the guide's default"
+        default=0.1,
+        ge=0,
+        description="what a task nobody knows yet is worth above the average; with the posterior scorer, how fast a task that is "
+        "not tried becomes unknown again; the guide's default",
     )
     min_samples_for_lp: int = Field(
         default=10,

@@ -358,7 +358,8 @@ def expected_positive(mean: Any, deviation: Any, exp: Any) -> Any:
     t = 1.0 / (1.0 + 0.2316419 * a)
     tail = density * t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
     # E[max(s, 0)] of a mean m >= 0 is m + (that of -m), and that of -|m| is σ(φ(a) − a·(1 − Φ(a))).
-    return deviation * (density - a * tail) + (mean + abs(mean)) * 0.5
+    rest = density - a * tail
+    return deviation * (rest + abs(rest)) * 0.5 + (mean + abs(mean)) * 0.5  # far out the approximation falls below 0
 
 
 def expected_gain(level: Any, slope: Any, var_level: Any, var_slope: Any, exp: Any, sqrt: Any) -> Any:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -228,10 +229,7 @@ class TaskTable:
         self._seed, self._created = self._column["seed"], self._column["creation_time"]
         self._threshold = self._column["success_threshold"]
         self._empty_row = bytes(self._row_bytes)
-        # One bit generator, set to another key for every batch: making one costs several times as much.
-        self._bits = np.random.Philox(key=0)
-        self._fresh_bits: Any = self._bits.state
-        self._rng = np.random.Generator(self._bits)
+        self._make_random()
         self.probability = np.frombuffer(self._bytes, np.float64, layout.max_tasks, at["probability"])
         self._queue = self._array("queue", np.int32, layout.batch)
         self._queue_values = self._queue.data
@@ -614,8 +612,17 @@ class TaskTable:
                 values[base + self._scheduled] += 1.0  # one store: nothing to journal
                 return slot
 
+    def _make_random(self) -> None:
+        # One bit generator, set to another key for every batch: making one costs several times as much.
+        self._bits = np.random.Philox(key=0)
+        self._fresh_bits: Any = self._bits.state
+        self._rng = np.random.Generator(self._bits)
+        self._random_pid = os.getpid()
+
     def _random(self, stream: int) -> np.random.Generator:
         # The stream of Philox(key=(seed, stream)) from its beginning. Valid until the next call. Lock held.
+        if self._random_pid != os.getpid():  # numpy's generator has a lock, which another thread may have held at the fork
+            self._make_random()
         fresh = self._fresh_bits
         fresh["state"]["key"] = np.array([self.header[SEED], stream], np.uint64)
         self._bits.state = fresh

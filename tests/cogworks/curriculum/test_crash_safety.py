@@ -358,7 +358,7 @@ def test_killed_at_every_point_of_attaching_and_leaving() -> None:
 # -- kills at random instants -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(900)  # 15 s on two free cores
+@pytest.mark.timeout(900)  # 300 times: a process is killed and another started
 def test_killed_at_random_instants() -> None:
     report = run(kills=300, seed=1, processes=4)
     assert report.faults == []

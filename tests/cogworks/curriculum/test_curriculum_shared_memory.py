@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 from typing import Any
 
@@ -316,3 +317,28 @@ def test_workers_draw_from_one_stream_of_samples() -> None:
             os.close(write)
             drawn += [task.task_id for task in shared.get_tasks(5)]
     assert drawn == expected
+
+
+def test_a_child_forked_while_threads_draw_does_not_inherit_their_locks(open_curriculum) -> None:
+    curriculum = open_curriculum(LearningProgressConfig(num_active_tasks=32))
+    stop = threading.Event()
+
+    def play() -> None:
+        while not stop.is_set():
+            curriculum.get_tasks(64)  # a batch: nearly always in the middle of drawing one
+
+    def draw() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)  # ends the child if it hangs
+        curriculum.get_tasks(200)
+
+    threads = [threading.Thread(target=play) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(50):
+            assert forked(draw) == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -263,3 +263,9 @@ def test_every_field_of_the_curriculum_acts(one: dict, two: dict, observe: Calla
 
     assert seen(one) == seen(one)
     assert seen(one) != seen(two)
+
+
+@pytest.mark.parametrize("name", ["exploration_bonus", "sampling_power", "z_score_amplification", "performance_bonus_weight"])
+def test_an_infinite_number_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}\n.*finite number"):
+        LearningProgressConfig(**{name: float("inf")})

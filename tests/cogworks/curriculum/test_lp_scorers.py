@@ -18,7 +18,7 @@ from metta.cogworks.curriculum import (
     TaskTracker,
 )
 from metta.cogworks.curriculum.learning_progress_algorithm import SCORERS
-from metta.cogworks.curriculum.lp_scorers import basic_alpha, bidirectional_progress, reweight
+from metta.cogworks.curriculum.lp_scorers import basic_alpha, bidirectional_progress, expected_positive, reweight
 from tests.cogworks.curriculum.scorer_contract import ScorerContract, record
 
 
@@ -231,3 +231,8 @@ def test_a_scorer_that_gives_no_number_is_named(open_curriculum) -> None:
         curriculum.update_task_performance(task_id, 1.0)
     with pytest.raises(ValueError, match=f"BrokenScorer scores task {task_id} as nan"):
         curriculum.get_task()
+
+
+@pytest.mark.parametrize("ratio", [-40.0, -20.0, -8.0, -5.0, -3.0, 5.0, 40.0])
+def test_the_expected_positive_part_is_never_negative(ratio: float) -> None:
+    assert expected_positive(0.01 * ratio, 0.01, math.exp) >= max(0.0, 0.01 * ratio)

@@ -177,25 +177,6 @@ def test_parts_are_aligned_and_apart(kind: Make, extra_bytes: int) -> None:
     backend.cleanup()
 
 
-def test_task_state_has_the_documented_columns() -> None:
-    assert BASE_COLUMNS == (
-        "task_id",
-        "creation_time",
-        "completion_count",
-        "reward_ema",
-        "lp_score",
-        "success_rate_ema",
-        "total_score",
-        "last_score",
-        "success_threshold",
-        "seed",
-        "generator_type",
-        "ema_squared",
-        "is_active",
-    )
-    assert all(TaskState.model_fields[name].description for name in BASE_COLUMNS)
-
-
 def test_averages_of_a_task_state() -> None:
     """The documentation's names: the scorer's columns if there are any, otherwise the average of the scores."""
     plain = TaskState(task_id=1, completion_count=3, reward_ema=0.5)

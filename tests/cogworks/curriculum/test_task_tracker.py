@@ -142,7 +142,7 @@ def test_ids_that_cannot_be_one_change_nothing(tracker: TaskTracker, task_id: An
     assert as_json(tracker.get_state()) == before
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), "x", None])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 10**400, "x", "0.5", b"1", None])
 def test_scores_that_are_no_numbers_change_nothing(tracker: TaskTracker, bad: Any) -> None:
     tracker.update_task_performance(5, 0.5)
     before = as_json(tracker.get_state())

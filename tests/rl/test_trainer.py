@@ -1,0 +1,73 @@
+"""How a run ends early: before its first step, or when learning diverges."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metta.common.usage import UsageError
+from metta.rl.signals import StopSignals
+from metta.rl.trainer import train
+from metta.tools.train import TrainTool
+from tests.tools import small_recipe
+
+
+def make_tool(data_dir: Path, **trainer: Any) -> TrainTool:
+    tool = small_recipe.train()
+    training_env = tool.training_env.model_copy(update={"num_workers": 1})
+    settings = {"total_timesteps": 400, "checkpoint_interval": 1, **trainer}
+    return tool.model_copy(
+        update={
+            "run": "a",
+            "data_dir": data_dir,
+            "training_env": training_env,
+            "trainer": tool.trainer.model_copy(update=settings),
+        }
+    )
+
+
+def checkpoints(data_dir: Path) -> list[str]:
+    return sorted(path.name for path in (data_dir / "a/checkpoints").glob("*"))
+
+
+def test_a_stop_before_the_first_step_saves_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert train(make_tool(tmp_path), stop) == 143
+    output = capfd.readouterr().out
+    assert "no step was made: nothing is saved" in output
+    assert "train longer" not in output
+    assert checkpoints(tmp_path) == []
+
+
+def test_divergence_ends_the_run_and_leaves_earlier_checkpoints(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    with StopSignals() as stop:
+        assert train(make_tool(tmp_path, total_timesteps=200), stop) == 0
+        before = checkpoints(tmp_path)
+        assert before
+        capfd.readouterr()
+        assert train(make_tool(tmp_path, total_timesteps=4000, learning_rate=1e38), stop) == 1
+    output = capfd.readouterr().out
+    assert "error: learning diverged in epoch 3 (" in output
+    assert "Try a smaller trainer.learning_rate" in output
+    assert checkpoints(tmp_path) == before
+
+
+def test_a_run_that_lost_its_steps_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/metrics.jsonl").write_text(json.dumps({"epoch": 9, "agent_steps": 1152}) + "\n")
+    with StopSignals() as stop:
+        assert train(make_tool(tmp_path), stop) == 0
+    assert "no checkpoint was saved of the 1,152 steps in metrics.jsonl: beginning again" in capfd.readouterr().out
+
+
+def test_a_complete_run_is_of_one_policy(tmp_path: Path):
+    with StopSignals() as stop:
+        tool = make_tool(tmp_path)
+        assert train(tool, stop) == 0
+        other = tool.model_copy(update={"policy": tool.policy.model_copy(update={"name": "lstm"})})
+        with pytest.raises(UsageError, match=r"was trained with policy\.name=stateless, not lstm"):
+            train(other, stop)
