@@ -91,7 +91,11 @@ def _main(arguments: list[str]) -> int:
         return _help(recipe, settings)
     tool = build_tool(recipe, settings)
     if "--dry-run" in flags:
-        print(f"{recipe.name}: {tool.dry_run()}")
+        try:
+            built = tool.dry_run()
+        except ValueError as error:
+            raise UsageError(f"{recipe.name}: {error}") from error
+        print(f"{recipe.name}: {built}")
         return 0
     return tool.invoke()
 

@@ -22,7 +22,7 @@ _CLASS_PATHS = {
 }
 
 
-_ALLOWED = f"{', '.join(_CLASS_PATHS)} or the class path of a trainable mettagrid.policy.policy.MultiAgentPolicy"
+_ALLOWED = f"one of {', '.join(_CLASS_PATHS)} or the class path of a trainable mettagrid.policy.policy.MultiAgentPolicy"
 
 
 class TrainablePolicy(Protocol):

@@ -193,10 +193,10 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str], 
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        (["policy.name=foo"], ["policy.name='foo' cannot be loaded", "use lstm, puffer, stateless or the class path"]),
-        (["policy.name=os.path"], ["policy.name='os.path' is not a policy: use lstm, puffer, stateless or"]),
+        (["policy.name=foo"], ["policy.name='foo' cannot be loaded", "use one of lstm, puffer, stateless or the class path"]),
+        (["policy.name=os.path"], ["policy.name='os.path' is not a policy: use one of lstm, puffer, stateless or"]),
         (["policy.name=..a"], ["policy.name='..a' cannot be loaded"]),
-        (["policy.name=mettagrid.policy.random_agent.RandomMultiAgentPolicy"], ["has no network to train: use lstm"]),
+        (["policy.name=mettagrid.policy.random_agent.RandomMultiAgentPolicy"], ["has no network to train: use one of lstm"]),
         (
             ["training_env.curriculum.task_generator.buckets.game.foo=[1]"],
             ["training_env.curriculum.task_generator: ", "game.foo"],
@@ -213,9 +213,10 @@ def test_settings_that_only_training_can_check(
 
 
 def test_wrong_buckets_of_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    status, _, error = run(capsys, RECIPE + ":wrong_bucket", f"data_dir={tmp_path}")
-    assert status == 2
-    assert "bucket path 'game.foo' does not exist" in error
+    for arguments in ([f"data_dir={tmp_path}"], ["--dry-run"]):
+        status, _, error = run(capsys, RECIPE + ":wrong_bucket", *arguments)
+        assert status == 2
+        assert "bucket path 'game.foo' does not exist" in error
     status, _, error = run(capsys, RECIPE + ":empty_bucket")
     assert status == 2
     assert "bucket 'game.max_steps' is empty" in error

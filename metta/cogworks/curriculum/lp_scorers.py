@@ -344,6 +344,10 @@ _LOGISTIC_NORMAL = math.pi / 8.0
 _VAR_LEVEL0 = 8.0  # of the prior log-odds: nearly every success rate is equally plausible, 0 and 1 a little more
 _LEAST_VARIANCE = 0.02  # of an outcome: even a success that never failed carries some information
 _LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
+# Limits of the slope, in units of ema_timescale. Where the level is at its own limit the slope would grow with every completion
+# that says nothing new, and a task that changes after thousands of them would be noticed too late. A slope below the lower limit
+# is worth nothing anyway; the upper one is ten times what is expected of a new task.
+_LEAST_SLOPE, _MOST_SLOPE = -0.5, 2.5
 _RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
 _LEAST_SLOPE_VARIANCE = 1e-12
 
@@ -372,6 +376,12 @@ def expected_gain(level: Any, slope: Any, var_level: Any, var_slope: Any, exp: A
     return p * (1.0 - p) * (1.0 - p) * expected_positive(slope, sqrt(var_slope), exp)
 
 
+def _rescaled(level: float, factor: float, offset: float) -> float:
+    """Log-odds of  factor · sigmoid(level) + offset."""
+    p = factor / (1.0 + math.exp(-level)) + offset
+    return math.log(p / (1.0 - p)) if 0.0 < p < 1.0 else math.copysign(_LEVEL_LIMIT, p - 0.5)
+
+
 def _limited(level: float) -> float:
     return level if -_LEVEL_LIMIT < level < _LEVEL_LIMIT else math.copysign(_LEVEL_LIMIT, level)
 
@@ -397,7 +407,8 @@ class PosteriorLPScorer(ColumnScorer):
 
     y is the score on the task's own scale, from the lowest score of the pool to the highest of the task (but at least 2 % of
     the pool's range), so that tasks with small rewards count as much as others. When the record of a task that had paid before
-    rises, its success rate is rescaled: p ← p · old / new.
+    rises, or the lowest score of the pool falls, its success rate is moved to the new scale, as the scores are. The level
+    stays within ±6, the slope within −0.5 α and 2.5 α.
     """
 
     explores = True
@@ -408,15 +419,18 @@ class PosteriorLPScorer(ColumnScorer):
         Column("cov_level_slope", "covariance of level and slope"),
         Column("var_slope", "variance of the slope"),
         Column("last_clock", "completions of the pool at the task's latest"),
-        Column("record", "highest score, above the lowest of the pool"),
-        Column("unit", "score that counts as 1, above the lowest of the pool"),
+        Column("record", "highest score"),
+        Column("unit", "distance from origin to the score that counts as 1"),
+        Column("origin", "score that counts as 0: the lowest of the pool at the latest completion"),
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
         self._level, self._slope = at["level"], at["slope"]
         self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
-        self._last, self._record, self._unit = at["last_clock"], at["record"], at["unit"]
+        self._last, self._record, self._unit, self._origin = at["last_clock"], at["record"], at["unit"], at["origin"]
         self._slope0 = 0.25 * self.config.ema_timescale
+        self._least_slope = _LEAST_SLOPE * self.config.ema_timescale
+        self._most_slope = _MOST_SLOPE * self.config.ema_timescale
         self._var_slope0 = max((0.2 * self.config.ema_timescale) ** 2, _LEAST_SLOPE_VARIANCE)
         self._level_drift = 0.015 * self.config.exploration_bonus
         self._q_slope = (0.02 * self.config.ema_timescale) ** 2
@@ -425,24 +439,24 @@ class PosteriorLPScorer(ColumnScorer):
     def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
         if v[b + self._p11] == 0.0:  # nothing is known here: at the first completion, or where only the documented row is shared
             level, slope, p00, p01, p11, age = 0.0, self._slope0, _VAR_LEVEL0, 0.0, self._var_slope0, 0.0
-            record = unit = 0.0
+            origin = record = v[SCORE_LOW]
+            unit = 0.0
         else:
             level, slope = v[b + self._level], v[b + self._slope]
             p00, p01, p11 = v[b + self._p00], v[b + self._p01], v[b + self._p11]
-            record, unit = v[b + self._record], v[b + self._unit]
+            record, unit, origin = v[b + self._record], v[b + self._unit], v[b + self._origin]
             age = (clock - v[b + self._last]) / (self._table.active_count or 1)
         # the task's own scale
-        reached = x - v[SCORE_LOW]
-        had_paid = record > 0.0
-        if reached > record:  # comparisons, not min and max: this is on the path of every episode
-            record = reached
-        new_unit = _RECORD_FLOOR * (v[SCORE_HIGH] - v[SCORE_LOW])
-        if record > new_unit:
-            new_unit = record
-        if had_paid and new_unit > unit:
-            p = unit / new_unit / (1.0 + math.exp(-level))
-            level = math.log(p / (1.0 - p))
-        y = reached / new_unit if reached > 0.0 else 0.0
+        low = v[SCORE_LOW]
+        had_paid = record > origin
+        if x > record:  # comparisons, not min and max: this is on the path of every episode
+            record = x
+        new_unit = _RECORD_FLOOR * (v[SCORE_HIGH] - low)
+        if record - low > new_unit:
+            new_unit = record - low
+        if (had_paid and new_unit > unit) or (low < origin and unit > 0.0):
+            level = _rescaled(level, unit / new_unit, (origin - low) / new_unit)
+        y = (x - low) / new_unit if x > low else 0.0
         # predict
         level = _limited(level + slope)
         p00 += 2.0 * p01 + p11 + self._level_drift * age
@@ -455,14 +469,18 @@ class PosteriorLPScorer(ColumnScorer):
             h = _LEAST_VARIANCE
         g = 1.0 / (1.0 + h * p00)
         e = (y - p) * g
+        slope += p01 * e
+        if slope < self._least_slope:
+            slope = self._least_slope
+        elif slope > self._most_slope:
+            slope = self._most_slope
         v[b + self._level] = _limited(level + p00 * e)
-        v[b + self._slope] = slope + p01 * e
+        v[b + self._slope] = slope
         v[b + self._p00] = p00 * g
         v[b + self._p01] = p01 * g
         v[b + self._p11] = max(p11 - p01 * p01 * h * g, _LEAST_SLOPE_VARIANCE)
         v[b + self._last] = clock
-        v[b + self._record] = record
-        v[b + self._unit] = new_unit
+        v[b + self._record], v[b + self._unit], v[b + self._origin] = record, new_unit, low
 
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
         if v[b + self._p11] == 0.0:

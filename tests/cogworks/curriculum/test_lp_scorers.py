@@ -9,6 +9,7 @@ from metta.cogworks.curriculum import (
     BasicLPScorer,
     BidirectionalLPScorer,
     ColumnScorer,
+    Curriculum,
     LearnabilityScorer,
     LearningProgressAlgorithm,
     LearningProgressConfig,
@@ -236,3 +237,57 @@ def test_a_scorer_that_gives_no_number_is_named(open_curriculum) -> None:
 @pytest.mark.parametrize("ratio", [-40.0, -20.0, -8.0, -5.0, -3.0, 5.0, 40.0])
 def test_the_expected_positive_part_is_never_negative(ratio: float) -> None:
     assert expected_positive(0.01 * ratio, 0.01, math.exp) >= max(0.0, 0.01 * ratio)
+
+
+@pytest.mark.parametrize("many", [50, 5000])
+def test_a_task_that_paid_nothing_for_long_is_noticed_when_it_is_learned(many: int) -> None:
+    """At the limit of the level the slope must not grow with every completion that says nothing new."""
+    random = np.random.default_rng(0)
+    config = LearningProgressConfig(
+        num_active_tasks=20, use_shared_memory=False, scorer="posterior", eviction_threshold_percentile=0
+    )
+    with Curriculum(config) as curriculum:
+        task, unseen = list(curriculum.probabilities())[:2]
+        for _ in range(many):
+            curriculum.update_task_performance(task, 0.0)
+        scores = curriculum.algorithm.score_tasks([task, unseen])
+        assert scores[task] < 0.5 * scores[unseen]
+        best = 0.0
+        for n in range(60):  # a learner that goes from 5 % to 86 % in these completions
+            success = 1.0 / (1.0 + math.exp(3.0 - 0.08 * n))
+            curriculum.update_task_performance(task, float(random.random() < success))
+            best = max(best, curriculum.algorithm.score_tasks([task])[task])
+        assert best > 0.5 * scores[unseen]
+
+
+@pytest.mark.parametrize("many", [50, 5000])
+def test_a_task_that_was_mastered_for_long_is_noticed_when_it_is_forgotten(many: int) -> None:
+    config = LearningProgressConfig(
+        num_active_tasks=20, use_shared_memory=False, scorer="posterior", eviction_threshold_percentile=0
+    )
+    with Curriculum(config) as curriculum:
+        task = next(iter(curriculum.probabilities()))
+        for _ in range(many):
+            curriculum.update_task_performance(task, 1.0)
+        for _ in range(10):
+            curriculum.update_task_performance(task, 0.0)
+        assert curriculum.algorithm.task_tracker.get_column(task, "level") < 0.0
+
+
+def test_a_record_low_of_the_pool_is_no_progress_of_its_tasks() -> None:
+    """Scores of 0 and 1 and of -9 and 1 put a task that always gets 1 at the same place: the top of the scale."""
+    config = LearningProgressConfig(num_active_tasks=2, max_slice_axes=0, use_shared_memory=False, scorer="posterior")
+    with Curriculum(config) as curriculum:
+        steady, other = curriculum.probabilities()
+        tracker = curriculum.algorithm.task_tracker
+        for _ in range(30):
+            curriculum.update_task_performance(steady, 0.5)
+            curriculum.update_task_performance(steady, 1.0)
+        before = tracker.get_column(steady, "level")
+        curriculum.update_task_performance(other, -9.0)
+        curriculum.update_task_performance(steady, 1.0)
+        after = tracker.get_column(steady, "level")
+        # From 0.5 and 1 on the scale from 0 to 1, to 0.95 and 1 on that from -9 to 1.
+        assert before < 2.0 < after
+        assert tracker.get_column(steady, "origin") == -9.0
+        assert tracker.get_column(steady, "unit") == 10.0
