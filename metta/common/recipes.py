@@ -168,14 +168,23 @@ def _from_file(name: str) -> Recipe:
     if not path.is_file():
         raise UsageError(f"there is no recipe file {file}")
     # Imported under its own name with its folder on the path, so that spawned workers can import what it defines.
+    if _taken(path):  # before its folder is on the path, where a later import of that name would find it
+        raise UsageError(f"the recipe file {file} has the name of a module that is loaded already ({path.stem}): rename it")
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     module = _import(path.stem)
-    if module.__file__ is None or Path(module.__file__).resolve() != path:
-        raise UsageError(f"the recipe file {file} has the name of a module that is loaded already ({path.stem}): rename it")
     function = function or DEFAULT_FUNCTION
     return Recipe(f"{path.stem}.{function}", _function(module, function, file))
+
+
+def _taken(path: Path) -> bool:
+    """Whether another file is loaded under the name that this one would have."""
+    loaded = sys.modules.get(path.stem)
+    if loaded is None:
+        return path.stem in sys.builtin_module_names
+    file = vars(loaded).get("__file__")
+    return file is None or Path(file).resolve() != path
 
 
 def _function(module: ModuleType, name: str, where: str) -> Callable[..., Any]:

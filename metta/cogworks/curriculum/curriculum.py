@@ -239,6 +239,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
             stats["label/gini_completions"] = gini([group["completion_count"] for group in totals.values()])
         return stats
 
+    @property
     def slice_analyzer(self) -> SliceAnalyzer:
         """The slices of the whole pool, past tasks included, as of now."""
         analyzer = SliceAnalyzer(self.hypers.max_slice_axes)
@@ -252,7 +253,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """Statistics per bucket value as ``slice/…``, if they are wanted."""
         if not self.hypers.enable_detailed_slice_logging:
             return {}
-        return with_prefix("slice", self.slice_analyzer().get_detailed_stats())
+        return with_prefix("slice", self.slice_analyzer.get_detailed_stats())
 
     def get_state(self) -> dict[str, Any]:
         """The pool, and what the algorithm keeps beside it."""

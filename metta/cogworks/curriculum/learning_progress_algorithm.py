@@ -148,17 +148,17 @@ class LearningProgressConfig(CurriculumAlgorithmConfig):
 
     @classmethod
     def default(cls, **overrides: Any) -> LearningProgressConfig:
-        """For most environments: fast averages over about 10 completions. 256 tasks."""
+        """For most environments: looks back on about 10 completions. 256 tasks."""
         return cls(**{"num_active_tasks": 256, "ema_timescale": 0.1, "exploration_bonus": 0.1, **overrides})
 
     @classmethod
     def stable(cls, **overrides: Any) -> LearningProgressConfig:
-        """For noisy environments: averages over about 100 completions, more exploration. 256 tasks."""
+        """For noisy environments: looks back on about 100 completions, explores more. 256 tasks."""
         return cls(**{"num_active_tasks": 256, "ema_timescale": 0.01, "exploration_bonus": 0.15, **overrides})
 
     @classmethod
     def fast_learning(cls, **overrides: Any) -> LearningProgressConfig:
-        """For agents that learn fast: averages over about 5 completions, less exploration. 256 tasks."""
+        """For agents that learn fast: looks back on about 5 completions, explores less. 256 tasks."""
         return cls(**{"num_active_tasks": 256, "ema_timescale": 0.2, "exploration_bonus": 0.05, **overrides})
 
     def algorithm_type(self) -> str:
@@ -395,7 +395,7 @@ class _LiveSlices:
         self._algorithm = algorithm
 
     def get_detailed_stats(self) -> dict[str, float]:
-        analyzer: SliceAnalyzer = self._algorithm.slice_analyzer()
+        analyzer: SliceAnalyzer = self._algorithm.slice_analyzer
         return analyzer.get_detailed_stats()
 
 

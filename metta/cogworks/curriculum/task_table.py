@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -587,7 +588,15 @@ class TaskTable:
     # -- sampling -----------------------------------------------------------------------------------------------------------
 
     def publish(self, probability: np.ndarray) -> None:
-        """Make ``probability``, shape ``(max_tasks,)``, the distribution from now on. Lock held."""
+        """Make ``probability``, shape ``(max_tasks,)``, the distribution from now on. Lock held.
+
+        Raises ValueError, and keeps the former one, if it is not finite.
+        """
+        if not math.isfinite(probability.sum()):
+            raise ValueError(
+                "the sampling rule gave probabilities that are not finite: use smaller values of z_score_amplification, "
+                "sampling_power or 1/sampling_temperature, or a scorer with finite scores"
+            )
         header = self.header
         header[STAGE] |= _SAMPLES
         self.probability[:] = probability

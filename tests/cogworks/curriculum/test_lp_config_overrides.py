@@ -166,7 +166,7 @@ def slices(curriculum: Curriculum) -> Any:
 
 
 def slice_axes(curriculum: Curriculum) -> Any:
-    return len({name.rpartition("_")[0] for name in curriculum.algorithm.slice_analyzer().get_detailed_stats()})
+    return len({name.rpartition("_")[0] for name in curriculum.algorithm.slice_analyzer.get_detailed_stats()})
 
 
 def evictions(curriculum: Curriculum) -> Any:
