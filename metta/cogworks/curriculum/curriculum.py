@@ -27,6 +27,7 @@ from metta.cogworks.curriculum.task_table import (
     EVICTED,
     FILLED,
     INVALID,
+    LABEL,
     LATE,
     REFRESHED,
     SEED,
@@ -499,6 +500,7 @@ class Curriculum(StatsLogger):
         self._max_task_id = config.max_task_id
         self.algorithm = config.algorithm.create(config.algorithm.num_active_tasks) if algorithm is None else algorithm
         self._table = self.algorithm.task_tracker.table
+        self._label = self._table.offset(LABEL)
         self._lag = lag_bound(self._table.layout.max_tasks)
         with self._table as table:
             if not table.header[FILLED]:
@@ -541,9 +543,9 @@ class Curriculum(StatsLogger):
         table = self._table
         table.acquire()
         try:
-            slot = self._next_slot()
-            task_id = int(table.values[table.base(slot)])
-            described = table.described(slot)
+            base, values = table.base(self._next_slot()), table.values
+            task_id = int(values[base])
+            described = values[base + self._label]  # 0: not yet
         finally:
             table.release()
         if not described:
@@ -581,7 +583,9 @@ class Curriculum(StatsLogger):
                 table.header[LATE] += 1
             else:
                 self.algorithm.complete(slot, task_id, score)
-                self._evict_if_due()
+                header = table.header
+                if header[CLOCK] - header[REFRESHED] >= self._lag:
+                    self._evict_if_due()
         finally:
             table.release()
 

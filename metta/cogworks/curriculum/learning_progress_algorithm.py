@@ -25,7 +25,7 @@ from metta.cogworks.curriculum.lp_scorers import (
 )
 from metta.cogworks.curriculum.stats import CacheCoordinator, LPStatsAggregator, SliceAnalyzer
 from metta.cogworks.curriculum.task_config import class_path, resolve_class
-from metta.cogworks.curriculum.task_table import SCORE_HIGH, SCORE_LOW
+from metta.cogworks.curriculum.task_table import CLOCK, SCORE_HIGH, SCORE_LOW
 from metta.cogworks.curriculum.task_tracker import TaskTracker, validate_score
 
 SCORERS: dict[str, type[LPScorer]] = {
@@ -226,9 +226,10 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         elif x < v[SCORE_LOW]:
             v[SCORE_LOW] = x
         if scorer is not None:
-            scorer.update_row(v, b, x, v[b + 2], table.clock)
+            clock = table.header[CLOCK]
+            scorer.update_row(v, b, x, v[b + 2], clock)
             self.task_tracker.record(slot, score)
-            v[b + 4] = scorer.score_row(v, b, v[SCORE_LOW], v[SCORE_HIGH], table.clock)
+            v[b + 4] = scorer.score_row(v, b, v[SCORE_LOW], v[SCORE_HIGH], clock + 1)
         else:
             self.scorer.update_with_score(task_id, x)
             self.task_tracker.record(slot, score)

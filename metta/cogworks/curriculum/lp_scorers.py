@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from metta.cogworks.curriculum.stats import gini
-from metta.cogworks.curriculum.task_table import SCORE_HIGH, SCORE_LOW, Column, TaskTable
+from metta.cogworks.curriculum.task_table import ACTIVE, SCORE_HIGH, SCORE_LOW, Column, TaskTable
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.learning_progress_algorithm import LearningProgressConfig
@@ -382,10 +382,6 @@ def _rescaled(level: float, factor: float, offset: float) -> float:
     return math.log(p / (1.0 - p)) if 0.0 < p < 1.0 else math.copysign(_LEVEL_LIMIT, p - 0.5)
 
 
-def _limited(level: float) -> float:
-    return level if -_LEVEL_LIMIT < level < _LEVEL_LIMIT else math.copysign(_LEVEL_LIMIT, level)
-
-
 class PosteriorLPScorer(ColumnScorer):
     """Learning progress with error bars: a trend in log-odds, and the success that one more completion is expected to add.
 
@@ -434,7 +430,7 @@ class PosteriorLPScorer(ColumnScorer):
         self._var_slope0 = max((0.2 * self.config.ema_timescale) ** 2, _LEAST_SLOPE_VARIANCE)
         self._level_drift = 0.015 * self.config.exploration_bonus
         self._q_slope = (0.02 * self.config.ema_timescale) ** 2
-        self._table = self.tracker.table
+        self._header = self.tracker.table.header
 
     def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
         if v[b + self._p11] == 0.0:  # nothing is known here: at the first completion, or where only the documented row is shared
@@ -445,7 +441,7 @@ class PosteriorLPScorer(ColumnScorer):
             level, slope = v[b + self._level], v[b + self._slope]
             p00, p01, p11 = v[b + self._p00], v[b + self._p01], v[b + self._p11]
             record, unit, origin = v[b + self._record], v[b + self._unit], v[b + self._origin]
-            age = (clock - v[b + self._last]) / (self._table.active_count or 1)
+            age = (clock - v[b + self._last]) / (self._header[ACTIVE] or 1)
         # the task's own scale
         low = v[SCORE_LOW]
         had_paid = record > origin
@@ -458,7 +454,11 @@ class PosteriorLPScorer(ColumnScorer):
             level = _rescaled(level, unit / new_unit, (origin - low) / new_unit)
         y = (x - low) / new_unit if x > low else 0.0
         # predict
-        level = _limited(level + slope)
+        level += slope
+        if level > _LEVEL_LIMIT:
+            level = _LEVEL_LIMIT
+        elif level < -_LEVEL_LIMIT:
+            level = -_LEVEL_LIMIT
         p00 += 2.0 * p01 + p11 + self._level_drift * age
         p01 += p11
         p11 += self._q_slope
@@ -474,7 +474,12 @@ class PosteriorLPScorer(ColumnScorer):
             slope = self._least_slope
         elif slope > self._most_slope:
             slope = self._most_slope
-        v[b + self._level] = _limited(level + p00 * e)
+        level += p00 * e
+        if level > _LEVEL_LIMIT:
+            level = _LEVEL_LIMIT
+        elif level < -_LEVEL_LIMIT:
+            level = -_LEVEL_LIMIT
+        v[b + self._level] = level
         v[b + self._slope] = slope
         v[b + self._p00] = p00 * g
         v[b + self._p01] = p01 * g
@@ -485,13 +490,13 @@ class PosteriorLPScorer(ColumnScorer):
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
         if v[b + self._p11] == 0.0:
             return expected_gain(0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt)
-        age = (clock - v[b + self._last]) / (self._table.active_count or 1)
+        age = (clock - v[b + self._last]) / (self._header[ACTIVE] or 1)
         var_level = v[b + self._p00] + self._level_drift * age
         return expected_gain(v[b + self._level], v[b + self._slope], var_level, v[b + self._p11], math.exp, math.sqrt)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         unseen = rows[:, self._p11] == 0.0
-        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (self._level_drift / (self._table.active_count or 1))
+        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (self._level_drift / (self._header[ACTIVE] or 1))
         slope, var_slope = rows[:, self._slope], rows[:, self._p11]
         if unseen.any():
             var_level = np.where(unseen, _VAR_LEVEL0, var_level)

@@ -270,7 +270,8 @@ class TaskTable:
     def acquire(self) -> None:
         """Take the lock, and undo what its last holder left unfinished."""
         self.lock.acquire()
-        if (self.header[JOURNAL] or self.header[STAGE]) and self.lock.depth == 1:
+        header = self.header
+        if (header[JOURNAL] or header[STAGE]) and self.lock.depth == 1:
             try:
                 self._recover()
             except BaseException:  # an interrupt; whoever comes next begins again
@@ -279,8 +280,9 @@ class TaskTable:
 
     def release(self) -> None:
         """Give the lock back; a change that was not committed is undone."""
+        header = self.header
         try:
-            if (self.header[JOURNAL] or self.header[STAGE]) and self.lock.depth == 1:
+            if (header[JOURNAL] or header[STAGE]) and self.lock.depth == 1:
                 self._recover()
         finally:
             self.lock.release()
@@ -294,16 +296,17 @@ class TaskTable:
 
     def save(self, offset: int, nbytes: int) -> None:
         """Journal ``nbytes`` bytes at ``offset`` before changing them. Lock held."""
-        used = self.header[JOURNAL]
+        header, memory = self.header, self._bytes
+        used = header[JOURNAL]
         end = used + nbytes + 16
         if end > _JOURNAL_BYTES:
             raise RuntimeError(f"a change of more than {_JOURNAL_BYTES} bytes: split it into several")
         at = self._journal + used
-        self._bytes[at : at + nbytes] = self._bytes[offset : offset + nbytes]
+        memory[at : at + nbytes] = memory[offset : offset + nbytes]
         word = (at + nbytes) // 8
-        self.header[word] = offset
-        self.header[word + 1] = nbytes
-        self.header[JOURNAL] = end
+        header[word] = offset
+        header[word + 1] = nbytes
+        header[JOURNAL] = end
 
     def _save_header(self) -> None:
         # Without the words that say what is to be put back: copying them in the middle of that would cut it short.
