@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from metta.cogworks.curriculum.config_stock import ConfigStock
 from metta.cogworks.curriculum.session import new_session_id
 from metta.cogworks.curriculum.shared_memory_backend import TASK_STRUCT_SIZE, TaskState
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
@@ -39,7 +40,7 @@ from metta.cogworks.curriculum.task_values import validate_task_id
 
 # The distribution lags behind the scores by fewer than max(LAG_LEAST, tasks / LAG_SHARE) completions, so that the cost of
 # refreshing it, which is linear in the number of tasks, is a constant per completion.
-LAG_LEAST, LAG_SHARE = 8, 64
+LAG_LEAST, LAG_SHARE = 8, 32
 # Evictions per refresh are bounded too, so that a refresh of a huge pool does not keep the lock for long.
 MOST_EVICTIONS = 256
 
@@ -497,6 +498,7 @@ class Curriculum(StatsLogger):
         self.config = config
         self._own_algorithm = algorithm is None
         self._generator: TaskGenerator[Any] | None = config.task_generator.create() if config.task_generator else None
+        self.configs = None if self._generator is None else ConfigStock(self._generator)
         self._max_task_id = config.max_task_id
         self.algorithm = config.algorithm.create(config.algorithm.num_active_tasks) if algorithm is None else algorithm
         self._table = self.algorithm.task_tracker.table

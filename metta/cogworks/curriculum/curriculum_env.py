@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from metta.cogworks.curriculum.config_stock import Loan
     from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
 
 MAX_ATTEMPTS = 1000
@@ -54,10 +55,11 @@ class ReportsEpisodeRewards(Protocol):
 class _Episode:
     """The running episode: its task (None between episodes), its length in steps, its summed rewards (num_agents,)."""
 
-    __slots__ = ("length", "returns", "task")
+    __slots__ = ("length", "loan", "returns", "task")
 
     def __init__(self, returns: np.ndarray | None) -> None:
         self.task: CurriculumTask | None = None
+        self.loan: Loan | None = None  # the configuration that the environment has, between two episodes too
         self.length = 0
         self.returns = returns
 
@@ -83,6 +85,10 @@ class CurriculumEnv(PufferEnv):
             ``env.get_episode_rewards`` where the environment has it, otherwise the rewards of ``step()`` are summed.
         episode_stats: numbers to add to the infos when an episode ends; few and bounded, because they cross a pipe.
         max_attempts: invalid tasks in a row before InvalidTasksError.
+        reuse_configs: take configurations from ``curriculum.configs``, and give each back once the environment has the
+            next: a later task of equal configuration then plays the same object, unless somebody still holds it. Not
+            for environments or an ``apply_task`` that turn a configuration into one of another environment in place.
+            Default: where no ``apply_task`` is given, because mettagrid's environment reuses its own at every reset.
 
     Raises:
         TypeError: no ``apply_task`` given and the environment has no ``set_mg_config``.
@@ -99,9 +105,12 @@ class CurriculumEnv(PufferEnv):
         episode_rewards: Callable[[Any], np.ndarray] | None = None,
         episode_stats: Callable[[Any], Mapping[str, float]] | None = None,
         max_attempts: int = MAX_ATTEMPTS,
+        reuse_configs: bool | None = None,
     ) -> None:
         # PufferEnv.__init__ is not called: buffers and spaces are the wrapped environment's.
         num_agents: int = env.num_agents
+        if reuse_configs is None:
+            reuse_configs = apply_task is None
         if apply_task is None:
             if not isinstance(env, TakesMettaGridConfig):
                 raise TypeError(
@@ -119,6 +128,7 @@ class CurriculumEnv(PufferEnv):
                 returns = np.zeros(num_agents, dtype=np.float64)
         self._env: Any = env
         self._curriculum = curriculum
+        self._reuse_configs = reuse_configs
         self._apply_task = apply_task
         self._read_rewards = episode_rewards
         self._read_stats = episode_stats
@@ -159,7 +169,7 @@ class CurriculumEnv(PufferEnv):
             episode.returns += result[1]
         # The whole test costs microseconds: done only where the first agent's flags leave it open.
         terminals, truncations = result[2], result[3]
-        if (terminals[0] or truncations[0]) and bool(np.logical_or(terminals, truncations).all()):
+        if (terminals[0] or truncations[0]) and (terminals.all() or truncations.all() or (terminals | truncations).all()):
             return (*result[:4], self._end_episode(result[4]))
         return result
 
@@ -168,7 +178,7 @@ class CurriculumEnv(PufferEnv):
         self._env.close()
 
     def _begin_episode(self) -> tuple[np.ndarray, Any]:
-        episode = self._episode
+        episode, configs = self._episode, self._curriculum.configs if self._reuse_configs else None
         episode.task = None
         seed = self._seed
         if seed is not None:
@@ -176,8 +186,11 @@ class CurriculumEnv(PufferEnv):
         reason: Exception | None = None
         for _ in range(self._max_attempts):
             task = self._curriculum.get_task()
+            loan = None
             try:
-                self._apply_task(self._env, task.get_env_cfg())
+                if configs is not None:
+                    loan = configs.lend(task.task_id)
+                self._apply_task(self._env, task.get_env_cfg() if loan is None else loan.config)
                 outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
             except REFUSALS as error:
                 _forget_closed_simulation(self._env)
@@ -186,6 +199,9 @@ class CurriculumEnv(PufferEnv):
                 continue
             episode.task = task
             episode.length = 0
+            if configs is not None and episode.loan is not None:
+                configs.take_back(episode.loan)
+            episode.loan = loan
             if episode.returns is not None:
                 episode.returns[:] = 0.0
             return outcome
@@ -245,7 +261,17 @@ class CurriculumEnv(PufferEnv):
 
 
 _OWN_NAMES = frozenset(
-    {"_apply_task", "_curriculum", "_env", "_episode", "_max_attempts", "_read_rewards", "_read_stats", "_seed"}
+    {
+        "_apply_task",
+        "_curriculum",
+        "_env",
+        "_episode",
+        "_max_attempts",
+        "_read_rewards",
+        "_read_stats",
+        "_reuse_configs",
+        "_seed",
+    }
 )
 
 

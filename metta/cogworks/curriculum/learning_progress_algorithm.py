@@ -6,6 +6,7 @@ the sampling rule turns worth into probability (:mod:`.sampling`), eviction exch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
@@ -201,9 +202,10 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         self.hypers: LearningProgressConfig = hypers
         self.scorer.bind(self.task_tracker)
         self._columns = self.scorer if isinstance(self.scorer, ColumnScorer) else None
-        self._unseen_worth = 0.0  # of a task nobody knows
-        if self._columns is not None:
-            self._unseen_worth = float(self._columns.score_rows(np.zeros((1, self.task_tracker.table.row_size)), 0.0, 1.0, 0)[0])
+        self._eviction_limit = math.inf  # a task worth more stays, however it compares with the others
+        if self._columns is not None and self._columns.explores:
+            unseen = np.zeros((1, self.task_tracker.table.row_size))
+            self._eviction_limit = hypers.eviction_worth_ratio * float(self._columns.score_rows(unseen, 0.0, 1.0, 0)[0])
         self._clip = hypers.score_normalization == "clip"
         self._eviction_samples = hypers.eviction_samples()
         self.stats_aggregator = LPStatsAggregator(self.task_tracker, self.scorer, _LiveSlices(self), num_tasks)
@@ -316,12 +318,14 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
     def evictions(self, limit: int) -> list[int]:
         """The measured tasks of least progress, lowest first: those at or below the threshold, at most ``limit``. Lock held."""
         table, share = self.task_tracker.table, self.hypers.eviction_threshold_percentile
-        (measured,) = (table.column("completion_count") >= self._eviction_samples).nonzero()
-        if limit < 1 or not measured.size or share == 0.0:
+        if limit < 1 or share == 0.0:
             return []
-        scores = table.column("lp_score")[measured]
-        threshold = self._eviction_threshold(scores)
-        (candidates,) = (scores <= threshold).nonzero()
+        worth, is_measured = table.column("lp_score"), table.column("completion_count") >= self._eviction_samples
+        if not ((worth <= self._eviction_limit) & is_measured).any():  # most of the time, and it saves a partial sort
+            return []
+        (measured,) = is_measured.nonzero()
+        scores = worth[measured]
+        (candidates,) = (scores <= self._eviction_threshold(scores)).nonzero()
         low = scores[candidates]
         if candidates.size > limit:
             lowest = low.argpartition(limit - 1)[:limit]
@@ -346,10 +350,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         return scores[task_id] <= self._eviction_threshold(np.array(list(scores.values())))
 
     def _eviction_threshold(self, scores: np.ndarray) -> float:
-        threshold = percentile(scores, self.hypers.eviction_threshold_percentile)
-        if self._columns is None or not self._columns.explores:
-            return threshold
-        return min(threshold, self.hypers.eviction_worth_ratio * self._unseen_worth)
+        return min(percentile(scores, self.hypers.eviction_threshold_percentile), self._eviction_limit)
 
     def recommend_eviction(self, task_ids: list[int]) -> int | None:
         """The measured task of least progress among ``task_ids``, or None if none was measured."""

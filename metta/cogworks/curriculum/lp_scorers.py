@@ -373,7 +373,8 @@ def expected_gain(level: Any, slope: Any, var_level: Any, var_slope: Any, exp: A
     success rate. The further factor (1 − p) is the room that is left.
     """
     p = 1.0 / (1.0 + exp(-level / sqrt(1.0 + _LOGISTIC_NORMAL * var_level)))
-    return p * (1.0 - p) * (1.0 - p) * expected_positive(slope, sqrt(var_slope), exp)
+    q = 1.0 - p
+    return p * q * q * expected_positive(slope, sqrt(var_slope), exp)
 
 
 def _rescaled(level: float, factor: float, offset: float) -> float:

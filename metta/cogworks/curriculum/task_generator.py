@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import (
@@ -303,6 +303,10 @@ class TaskGenerator(ABC, Generic[TConfig]):
 
     # -- what the generators of this module implement besides, because they have children
 
+    def _variant(self, task_id: int, seed: int) -> Hashable:
+        """See `variant`; of a custom generator nothing is known."""
+        return task_id
+
     def _bases(self) -> list[Any]:
         """One configuration of each structure (leaf) that tasks can have, private to the caller."""
         return [self._generate_task(0, TaskRandom(task_seed(0)))]
@@ -360,6 +364,17 @@ class TaskGenerator(ABC, Generic[TConfig]):
     def get_bucket_values(self, task_id: int) -> dict[str, Any]:
         """The value of each axis for a task: a dict of its own."""
         return self.describe(task_id).slice_values
+
+    def variant(self, task_id: int) -> Hashable:
+        """Tasks of one generator with equal variants have equal configurations, label included. Costs no building.
+
+        Of a custom generator, or a subclass of one of this module's, each task is a variant of its own.
+
+        Raises:
+            ValueError: `task_id` cannot be one.
+        """
+        task_id = validate_task_id(task_id)
+        return self._variant(task_id, task_seed(task_id))
 
     def slice_key(self, axis: str, value: Any) -> str:
         """The name of a slice in statistics: `"game.num_plants_5"`; for a `Span` an interval: `"game.x=[0, 2.5)"`.
@@ -488,6 +503,9 @@ class SingleTaskGenerator(TaskGenerator[TConfig]):
     def _bases(self) -> list[Any]:
         return [self.config.env.model_copy(deep=True)]
 
+    def _variant(self, task_id: int, seed: int) -> Hashable:
+        return 0 if type(self) is SingleTaskGenerator else task_id
+
     def _build(self, task_id: int, seed: int) -> Any:
         return self._copy()
 
@@ -577,6 +595,17 @@ class BucketedTaskGenerator(TaskGenerator[TConfig]):
             else:
                 values[axis.path] = axis.tell(seed, leaf)
         return self.config.label or label, values
+
+    def _variant(self, task_id: int, seed: int) -> Hashable:
+        if type(self) is not BucketedTaskGenerator:
+            return task_id
+        variant: Hashable = self._child._variant(task_id, mix64(seed ^ self._child_salt))
+        for axis in self._axes:
+            if axis.is_simple:  # axis.variant(seed, leaf) without the calls
+                variant = variant, mix64(seed ^ axis.salt) * axis.size >> 64
+            else:
+                variant = variant, axis.variant(seed, self._leaf(seed))
+        return variant
 
     def _build(self, task_id: int, seed: int) -> Any:
         config = super()._build(task_id, seed)
@@ -672,6 +701,12 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
         index = self._choose(seed)
         label, values = self._children[index]._draw(task_id, mix64(seed ^ self._child_salts[index]))
         return self.config.label or label, values
+
+    def _variant(self, task_id: int, seed: int) -> Hashable:
+        if type(self) is not TaskGeneratorSet:
+            return task_id
+        index = self._choose(seed)
+        return index, self._children[index]._variant(task_id, mix64(seed ^ self._child_salts[index]))
 
     def _generate_task(self, task_id: int, rng: TaskRandom) -> TConfig:
         index = self._choose(rng.seed)

@@ -270,6 +270,13 @@ class Axis:
             return setting.value(mix64(bits))
         return setting.told if is_immutable(setting.told) else plain(setting.told, self.path)  # a copy
 
+    def variant(self, seed: int, leaf: int) -> int | tuple[int, Any]:
+        """Which of the values a task has: equal only if the values are."""
+        bits = mix64(seed ^ self.salt)
+        index = bits * self.size >> 64
+        setting = self.leaves[leaf][index]
+        return (index, setting.value(mix64(bits))) if isinstance(setting, _SpanSetting) else index
+
     def apply(self, config: Any, seed: int, leaf: int) -> None:
         """Puts the value for a task into its configuration."""
         bits = mix64(seed ^ self.salt)

@@ -80,6 +80,14 @@ class GeneratorContract:
             task = generator.get_task(task_id)
             assert getattr(task, "label", label) == label
 
+    def test_tasks_of_equal_variant_have_equal_configurations(self, config: TaskGeneratorConfig) -> None:
+        generator = config.create()
+        seen: dict[Any, Any] = {}
+        for task_id in [*TASK_IDS, *range(3, 60)]:
+            task = generator.get_task(task_id).model_dump(mode="json")
+            assert seen.setdefault(generator.variant(task_id), task) == task
+            assert generator.variant(task_id) == generator.variant(task_id)
+
     def test_slice_values_are_the_callers_own(self, config: TaskGeneratorConfig) -> None:
         generator = config.create()
         before = json.dumps(generator.describe(1).slice_values)
@@ -113,6 +121,8 @@ class GeneratorContract:
                 generator.get_task(task_id)  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="task id"):
                 generator.describe(task_id)  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="task id"):
+                generator.variant(task_id)  # type: ignore[arg-type]
 
     def test_all_tasks_keep_the_invariants(self, config: TaskGeneratorConfig) -> None:
         generator = config.create()

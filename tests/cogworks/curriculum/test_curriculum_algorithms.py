@@ -117,8 +117,8 @@ def test_tasks_with_progress_are_drawn_more(open_curriculum) -> None:
 
 
 def test_the_distribution_lags_by_less_than_its_bound(open_curriculum) -> None:
-    """The bound is max(8, tasks / 64): until then the distribution stands, at it the distribution counts everything."""
-    assert [lag_bound(n) for n in (1, 512, 640, 6400)] == [8, 8, 10, 100]
+    """The bound is max(8, tasks / 32): until then the distribution stands, at it the distribution counts everything."""
+    assert [lag_bound(n) for n in (1, 256, 640, 6400)] == [8, 8, 20, 200]
     curriculum = open_curriculum(local(num_active_tasks=640, scorer="basic"))
     ids = list(curriculum.probabilities())
     for n in range(30):

@@ -71,9 +71,9 @@ def set_drill(env: DrillEnv, task: Drill) -> None:
     env.task = task
 
 
-def pool(generator: Any = None, **options: Any) -> Curriculum:
-    """A local pool of four tasks, drawn uniformly."""
-    config = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
+def pool(generator: Any = None, tasks: int = 4, **options: Any) -> Curriculum:
+    """A local pool of a few tasks, drawn uniformly."""
+    config = DiscreteRandomConfig(num_active_tasks=tasks, use_shared_memory=False)
     return CurriculumConfig(task_generator=generator or single_task(Drill()), algorithm_config=config, **options).make()
 
 
@@ -236,6 +236,132 @@ def test_mettagrid_goes_on_after_a_configuration_it_refuses():
         assert stats["num_completed"] == 20
         assert stats["num_invalid"] > 0
         assert all(task.get_env_cfg().game.map_builder.width == 6 for task in curriculum.get_tasks(50))
+
+
+# Configurations that are used again -----------------------------------------------------------------------------------
+
+
+def busy_room() -> MettaGridConfig:
+    """A room whose configuration mettagrid changes in place: it fills in the agents, and halves walls until they fit."""
+    config = room(max_steps=4)
+    config.game.map_builder.objects = {"wall": 300}  # type: ignore[union-attr]
+    return config
+
+
+def busy_generator() -> Any:
+    return bucketed(
+        busy_room(),
+        {
+            "game.map_builder.width": [5, 6, 9],
+            "game.max_steps": [2, 4],
+            "game.agent.inventory.default_limit": [10, 20],
+        },
+    )
+
+
+def config_ids(env: CurriculumEnv, episodes: int) -> list[int]:
+    found = []
+    for _ in range(episodes):
+        env.step(ACTIONS)
+        found.append(id(env.env_cfg))
+        run_episode(env)
+    return found
+
+
+def test_configurations_of_equal_tasks_are_used_again():
+    with pool(single_task(room())) as curriculum:
+        # Two take turns: the one before goes back once the environment has the next.
+        assert len(set(config_ids(mettagrid_env(curriculum), 20))) == 2
+        assert curriculum.configs is not None
+        assert len(curriculum.configs) == 1
+    with pool(single_task(room())) as curriculum:
+        environments = [mettagrid_env(curriculum) for _ in range(3)]
+        for _ in range(10):
+            for env in environments:
+                run_episode(env)
+            for env in environments:
+                env.step(ACTIONS)
+            assert len({id(env.env_cfg.game) for env in environments}) == 3
+
+
+@pytest.mark.parametrize("options", [{"reuse_configs": False}, {"apply_task": lambda env, config: env.set_mg_config(config)}])
+def test_configurations_are_not_used_again_where_they_may_have_been_changed(options: dict[str, Any]):
+    with pool(single_task(room())) as curriculum:
+        env = mettagrid_env(curriculum, **options)
+        kept = []
+        for _ in range(5):
+            env.step(ACTIONS)
+            kept.append(env.env_cfg)
+            kept[-1].game.max_steps *= 2  # would compound
+            run_episode(env)
+        assert len({id(config) for config in kept}) == 5
+        assert {config.game.max_steps for config in kept} == {6}
+        assert curriculum.configs is not None
+        assert len(curriculum.configs) == 0
+
+
+def test_a_custom_apply_task_can_ask_for_configurations_to_be_used_again():
+    with pool(single_task(room())) as curriculum:
+        env = mettagrid_env(curriculum, apply_task=lambda env, config: env.set_mg_config(config), reuse_configs=True)
+        assert len(set(config_ids(env, 20))) == 2
+
+
+def test_a_configuration_that_somebody_keeps_is_left_alone():
+    with pool(single_task(room())) as curriculum:
+        env = mettagrid_env(curriculum)
+        kept = []
+        for _ in range(6):
+            env.step(ACTIONS)
+            kept.append(env.env_cfg)
+            run_episode(env)
+        assert len({id(config) for config in kept}) == 6
+
+
+def test_what_the_environment_plays_is_not_the_tasks_own_configuration():
+    with pool(single_task(room())) as curriculum:
+        env = mettagrid_env(curriculum)
+        env.reset()
+        task = env.current_task
+        assert task is not None
+        task.get_env_cfg().game.max_steps = 99
+        assert env.env_cfg.game.max_steps == 3
+        assert run_episode(env)[4]["length"] == 3
+
+
+def test_a_refused_configuration_is_not_kept():
+    with pool(bucketed(room(), {"game.map_builder.width": [2, 6]})) as curriculum:  # all wall: see above
+        env = mettagrid_env(curriculum)
+        for _ in range(20):
+            run_episode(env)
+            assert env.env_cfg.game.map_builder.width == 6
+        assert curriculum.stats()["num_invalid"] > 0
+        assert curriculum.configs is not None
+        assert len(curriculum.configs) == 1
+
+
+def test_episodes_are_the_same_whether_configurations_are_used_again_or_not():
+    """Also where mettagrid changes them in place, and where a bucket sets what it derives from."""
+
+    def episodes(reuse: bool) -> list[Any]:
+        seen: list[Any] = []
+        with pool(busy_generator(), tasks=64, seed=3) as curriculum:
+            env = mettagrid_env(curriculum, busy_room(), reuse_configs=reuse)
+            for _ in range(100):
+                env.step(ACTIONS)
+                sim = env.current_simulation
+                walls = sum(thing["type_name"] == "wall" for thing in sim.grid_objects().values())
+                limits = [agent.inventory.default_limit for agent in env.env_cfg.game.agents]
+                shape = sim.map_width, sim.map_height
+                del sim  # it holds its configuration
+                infos = run_episode(env)[4]
+                seen.append((*shape, walls, limits, infos["length"], infos["reward"]))
+            assert curriculum.configs is not None
+            assert (len(curriculum.configs) > 0) == reuse
+        return seen
+
+    reused = episodes(True)
+    assert len({str(episode) for episode in reused}) == 12
+    assert reused == episodes(False)
 
 
 # Bad tasks ------------------------------------------------------------------------------------------------------------
