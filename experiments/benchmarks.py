@@ -364,9 +364,14 @@ def throughput(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
             guided.close()
             fixed.close()
     with_curriculum, without = np.median(rates, axis=0)
+    added = np.median([1 / a - 1 / b for a, b in rates]) * EPISODE_STEPS * AGENTS
     return (
         {"throughput_kept": float(np.median([a / b for a, b in rates]))},
-        {"agent_steps_per_second": float(with_curriculum), "agent_steps_per_second_fixed": float(without)},
+        {
+            "agent_steps_per_second": float(with_curriculum),
+            "agent_steps_per_second_fixed": float(without),
+            "added_per_episode_us": 1e6 * float(added),
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 Few values vary in most generators, so thousands of tasks have a few dozen different configurations, and an environment
 is done with one when its episode is over. `ConfigStock` keeps such configurations, a bounded number, for the next
-task of the same `TaskGenerator.variant`. No two environments ever hold the same object at once.
+task of the same `TaskGenerator.variant`. No two environments are ever lent the same object at once.
 
 Between two episodes of mettagrid's small room, whose memory caches are cold then, building a configuration takes 40 µs
 and mettagrid 30 µs more to take in one that it has not seen; a configuration from the stock costs 10 µs.
@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 from metta.cogworks.curriculum.task_generator import TaskGenerator
 
-MAX_CONFIGS = 128
-"""Configurations that a curriculum keeps: 5 MiB of mettagrid's 24-agent arena, which takes 40 KiB once it was played."""
+MAX_VARIANTS, MAX_EQUAL = 64, 4
+"""Variants of which configurations are kept, and how many of each: together 10 MiB of mettagrid's 24-agent arena, which takes
+40 KiB once it was played. With n kept of each, environments that share a stock find one n times in n + 1."""
 
-MAX_VARIANTS = 4096
-"""Task ids whose variant is remembered, in 1 MiB: four times the default pool."""
+MAX_REMEMBERED = 4096
+"""Task ids whose variant is remembered: four times the default pool, in 1 to 3 MiB."""
 
 _HELD_BY_LOAN = 2  # what sys.getrefcount counts of an object that only its loan refers to: that, and its own argument
 
@@ -43,20 +44,20 @@ class ConfigStock:
 
     Args:
         generator: makes the configurations.
-        size: how many are kept at most; then those go first whose variant has been there for longest.
+        max_variants: of how many variants configurations are kept; those that came back least recently go first.
+        max_equal: how many are kept of each.
     """
 
-    def __init__(self, generator: TaskGenerator[Any], size: int = MAX_CONFIGS) -> None:
+    def __init__(self, generator: TaskGenerator[Any], max_variants: int = MAX_VARIANTS, max_equal: int = MAX_EQUAL) -> None:
         self._generator = generator
-        self._size = size
-        self._variant = functools.lru_cache(MAX_VARIANTS)(generator.variant)
-        self._kept: dict[Hashable, list[Any]] = {}  # variant -> configurations
-        self._count = 0
+        self._max_variants, self._max_equal = max_variants, max_equal
+        self._variant = functools.lru_cache(MAX_REMEMBERED)(generator.variant)
+        self._kept: dict[Hashable, list[Any]] = {}  # variant -> configurations, in the order in which they came back
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """How many configurations are kept."""
-        return self._count
+        return sum(map(len, self._kept.values()))
 
     def lend(self, task_id: int) -> Loan:
         """The configuration of a task: one that was taken back, or a new one.
@@ -64,31 +65,30 @@ class ConfigStock:
         Raises what `TaskGenerator.get_task` raises.
         """
         variant = self._variant(task_id)
-        # A busy stock is passed by, here and in `take_back`: a thread may have been in it when this process was forked.
+        # A busy stock is passed by, here and in `take_back`: a thread may have been in it when this process was forked, and
+        # an interrupt may have left it locked. Only time is lost then.
         if variant in self._kept and self._lock.acquire(blocking=False):
             try:
                 configs = self._kept.get(variant)
                 if configs:
-                    return Loan(self._pop(variant, configs), variant)
+                    return Loan(configs.pop(), variant)
             finally:
                 self._lock.release()
         return Loan(self._generator.get_task(task_id), variant)
 
     def take_back(self, loan: Loan) -> None:
-        """Keep the configuration for a later task, unless anybody else still holds it. The loan is over."""
+        """Keep the configuration for a later task, unless anybody else still refers to it (to it, not to a part of it).
+
+        The loan, one of this stock's, is over: it must not be taken back twice.
+        """
         if sys.getrefcount(loan.config) > _HELD_BY_LOAN or not self._lock.acquire(blocking=False):
             return
         try:
-            self._kept.setdefault(loan.variant, []).append(loan.config)
-            self._count += 1
-            if self._count > self._size:
-                self._pop(*next(iter(self._kept.items())))
+            configs = self._kept.pop(loan.variant, [])
+            if len(configs) < self._max_equal:
+                configs.append(loan.config)
+            self._kept[loan.variant] = configs
+            if len(self._kept) > self._max_variants:
+                del self._kept[next(iter(self._kept))]
         finally:
             self._lock.release()
-
-    def _pop(self, variant: Hashable, configs: list[Any]) -> Any:
-        self._count -= 1
-        config = configs.pop()
-        if not configs:
-            del self._kept[variant]
-        return config

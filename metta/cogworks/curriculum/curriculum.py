@@ -498,7 +498,10 @@ class Curriculum(StatsLogger):
         self.config = config
         self._own_algorithm = algorithm is None
         self._generator: TaskGenerator[Any] | None = config.task_generator.create() if config.task_generator else None
-        self.configs = None if self._generator is None else ConfigStock(self._generator)
+        # Configurations for environments to play; None where a task's configuration is not what the generator makes.
+        self.configs: ConfigStock | None = None
+        if self._generator is not None and type(self).build is Curriculum.build:
+            self.configs = ConfigStock(self._generator)
         self._max_task_id = config.max_task_id
         self.algorithm = config.algorithm.create(config.algorithm.num_active_tasks) if algorithm is None else algorithm
         self._table = self.algorithm.task_tracker.table

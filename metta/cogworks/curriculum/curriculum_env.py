@@ -86,9 +86,10 @@ class CurriculumEnv(PufferEnv):
         episode_stats: numbers to add to the infos when an episode ends; few and bounded, because they cross a pipe.
         max_attempts: invalid tasks in a row before InvalidTasksError.
         reuse_configs: take configurations from ``curriculum.configs``, and give each back once the environment has the
-            next: a later task of equal configuration then plays the same object, unless somebody still holds it. Not
-            for environments or an ``apply_task`` that turn a configuration into one of another environment in place.
-            Default: where no ``apply_task`` is given, because mettagrid's environment reuses its own at every reset.
+            next: a later task of equal configuration then plays the same object, unless somebody still holds it.
+            Give False where an event handler, a policy or other code of yours changes a configuration in place, or
+            keeps a part of one. Default: True where no ``apply_task`` is given, as mettagrid's environment takes its own
+            configuration again at every reset.
 
     Raises:
         TypeError: no ``apply_task`` given and the environment has no ``set_mg_config``.
@@ -169,7 +170,7 @@ class CurriculumEnv(PufferEnv):
             episode.returns += result[1]
         # The whole test costs microseconds: done only where the first agent's flags leave it open.
         terminals, truncations = result[2], result[3]
-        if (terminals[0] or truncations[0]) and (terminals.all() or truncations.all() or (terminals | truncations).all()):
+        if (terminals[0] or truncations[0]) and bool(np.logical_or(terminals, truncations).all()):
             return (*result[:4], self._end_episode(result[4]))
         return result
 
@@ -199,11 +200,11 @@ class CurriculumEnv(PufferEnv):
                 continue
             episode.task = task
             episode.length = 0
-            if configs is not None and episode.loan is not None:
-                configs.take_back(episode.loan)
-            episode.loan = loan
             if episode.returns is not None:
                 episode.returns[:] = 0.0
+            last, episode.loan = episode.loan, loan
+            if configs is not None and last is not None:
+                configs.take_back(last)
             return outcome
         raise InvalidTasksError(
             f"every task was invalid: {self._max_attempts} tasks in a row were refused, the last one because of "

@@ -202,10 +202,10 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         self.hypers: LearningProgressConfig = hypers
         self.scorer.bind(self.task_tracker)
         self._columns = self.scorer if isinstance(self.scorer, ColumnScorer) else None
-        self._eviction_limit = math.inf  # a task worth more stays, however it compares with the others
+        self._unseen_worth: float | None = None  # of a task nobody knows, where the scorer can tell
         if self._columns is not None and self._columns.explores:
-            unseen = np.zeros((1, self.task_tracker.table.row_size))
-            self._eviction_limit = hypers.eviction_worth_ratio * float(self._columns.score_rows(unseen, 0.0, 1.0, 0)[0])
+            unseen = float(self._columns.score_rows(np.zeros((1, self.task_tracker.table.row_size)), 0.0, 1.0, 0)[0])
+            self._unseen_worth = unseen if math.isfinite(unseen) else None
         self._clip = hypers.score_normalization == "clip"
         self._eviction_samples = hypers.eviction_samples()
         self.stats_aggregator = LPStatsAggregator(self.task_tracker, self.scorer, _LiveSlices(self), num_tasks)
@@ -321,7 +321,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         if limit < 1 or share == 0.0:
             return []
         worth, is_measured = table.column("lp_score"), table.column("completion_count") >= self._eviction_samples
-        if not ((worth <= self._eviction_limit) & is_measured).any():  # most of the time, and it saves a partial sort
+        if not ((worth <= self._eviction_limit()) & is_measured).any():  # most of the time, and it saves a partial sort
             return []
         (measured,) = is_measured.nonzero()
         scores = worth[measured]
@@ -350,7 +350,11 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         return scores[task_id] <= self._eviction_threshold(np.array(list(scores.values())))
 
     def _eviction_threshold(self, scores: np.ndarray) -> float:
-        return min(percentile(scores, self.hypers.eviction_threshold_percentile), self._eviction_limit)
+        return min(percentile(scores, self.hypers.eviction_threshold_percentile), self._eviction_limit())
+
+    def _eviction_limit(self) -> float:
+        # A task worth more stays, however it compares with the others.
+        return math.inf if self._unseen_worth is None else self.hypers.eviction_worth_ratio * self._unseen_worth
 
     def recommend_eviction(self, task_ids: list[int]) -> int | None:
         """The measured task of least progress among ``task_ids``, or None if none was measured."""

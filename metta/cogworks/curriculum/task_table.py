@@ -300,7 +300,10 @@ class TaskTable:
         used = header[JOURNAL]
         end = used + nbytes + 16
         if end > _JOURNAL_BYTES:
-            raise RuntimeError(f"a change of more than {_JOURNAL_BYTES} bytes: split it into several")
+            raise RuntimeError(
+                f"a change of more than {_JOURNAL_BYTES} bytes: split it into several. If it is not yours, an interrupt (Ctrl-C) "
+                "once hit this process in the instant in which it gave back the lock of the pool: restart the process"
+            )
         at = self._journal + used
         memory[at : at + nbytes] = memory[offset : offset + nbytes]
         word = (at + nbytes) // 8

@@ -2,12 +2,14 @@
 
 import warnings
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
 from metta.cogworks.curriculum import (
     CacheCoordinator,
+    ColumnScorer,
     CurriculumConfig,
     DiscreteRandomConfig,
     DiscreteRandomCurriculum,
@@ -227,3 +229,47 @@ def test_no_warnings_at_the_edges() -> None:
             algorithm = local(num_active_tasks=1, sampling=sampling).create(1)
             algorithm.update_task_performance(0, 1e90)
             assert algorithm.distribution() == pytest.approx(np.array([1.0]))
+
+
+class CertainScorer(ColumnScorer):
+    """Every seen task is worth its last score; of unseen ones it cannot tell."""
+
+    explores = True
+
+    def bind_columns(self, at: dict[str, int]) -> None:
+        pass
+
+    def update_row(self, v: Any, b: int, x: float, n: float, clock: int) -> None:
+        pass
+
+    def score_row(self, v: Any, b: int, low: float, high: float, clock: int) -> float:
+        return v[b + 7]
+
+    def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
+        return np.where(rows[:, 2] > 0, rows[:, 7], np.nan)
+
+
+def test_what_leaves_the_pool_is_below_a_share_of_what_an_unseen_task_is_worth() -> None:
+    hypers = local(**{**QUICK, "num_active_tasks": 10, "eviction_threshold_percentile": 1.0})
+    algorithm = hypers.create(10)
+    for task_id in range(10):
+        algorithm.update_task_performance(task_id, 0.0)
+        algorithm.update_task_performance(task_id, float(task_id % 2))
+    worth = dict(enumerate(algorithm.task_tracker.table.column("lp_score").tolist()))
+    unseen = float(algorithm.scorer.score_rows(np.zeros((1, algorithm.task_tracker.table.row_size)), 0.0, 1.0, 0)[0])
+    for ratio in (0.0, min(worth.values()) / unseen, 1e9):
+        algorithm.hypers.eviction_worth_ratio = ratio
+        expected = {task_id for task_id, value in worth.items() if value <= ratio * unseen}
+        with algorithm.task_tracker.table:
+            assert set(algorithm.evictions(10)) == expected
+        assert {task_id for task_id in worth if algorithm.should_evict_task(task_id)} == expected
+
+
+def test_a_scorer_that_cannot_tell_of_unseen_tasks_evicts_by_percentile_alone() -> None:
+    hypers = local(**{**QUICK, "num_active_tasks": 10, "eviction_threshold_percentile": 0.5})
+    algorithm = LearningProgressAlgorithm(10, hypers, scorer=CertainScorer(hypers))
+    for task_id in range(10):
+        algorithm.update_task_performance(task_id, task_id / 10)
+    with algorithm.task_tracker.table:
+        assert algorithm.evictions(10) == [0, 1, 2, 3, 4]  # floor(0.5 · 9) = 4 are sorted before the threshold
+    assert [task_id for task_id in range(10) if algorithm.should_evict_task(task_id)] == [0, 1, 2, 3, 4]

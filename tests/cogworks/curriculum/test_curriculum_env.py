@@ -328,6 +328,22 @@ def test_what_the_environment_plays_is_not_the_tasks_own_configuration():
         assert run_episode(env)[4]["length"] == 3
 
 
+class Shortened(Curriculum):
+    """A curriculum of a user's: what it plays is not what the generator makes."""
+
+    def build(self, task_id: int) -> Any:
+        config = super().build(task_id)
+        config.game.max_steps = 2
+        return config
+
+
+def test_a_curriculum_that_builds_otherwise_is_asked():
+    algorithm = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
+    with Shortened(CurriculumConfig(task_generator=single_task(room()), algorithm_config=algorithm)) as curriculum:
+        env = mettagrid_env(curriculum)
+        assert [run_episode(env)[4]["length"] for _ in range(3)] == [2, 2, 2]
+
+
 def test_a_refused_configuration_is_not_kept():
     with pool(bucketed(room(), {"game.map_builder.width": [2, 6]})) as curriculum:  # all wall: see above
         env = mettagrid_env(curriculum)
