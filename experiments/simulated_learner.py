@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -102,9 +104,8 @@ class CompareTool(Tool):
         """Scenario by scenario, the runs of every arm."""
         scenarios, arms = self.chosen_scenarios(), self._distinct_arms()
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        context = multiprocessing.get_context("spawn")  # fork would copy whatever threads the caller has
         with (
-            ProcessPoolExecutor(self.processes, mp_context=context) as pool,
+            workers(self.processes) as pool,
             Progress(*columns, console=console, transient=True) as progress,
         ):
             task = progress.add_task("", total=len(scenarios) * len(set(arms.values())) * self.seeds)
@@ -151,6 +152,23 @@ class CompareTool(Tool):
             "summary": report.summary(results),
         }
         (self.out / "results.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def workers(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes that ends at once, with everything in it, when its block is left by an exception."""
+    context = multiprocessing.get_context("spawn")  # fork would copy whatever threads the caller has
+    deaf = (signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches every process; this one answers it for all
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=signal.signal, initargs=deaf) as pool:
+        try:
+            yield pool
+        except BaseException:
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the same Ctrl-C may come twice, by way of uv
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            pool.shutdown(cancel_futures=True)
+            signal.signal(signal.SIGINT, before)
+            raise
 
 
 def _chosen(key: str, text: str, known: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3
 """Run a recipe: ``uv run tools/run.py --help``."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -12,10 +13,14 @@ def run() -> int:
     try:  # importing takes long enough to be interrupted
         from metta.common.recipe_runner import main
 
-        return main(sys.argv[1:])
+        status = main(sys.argv[1:])
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-        return 130
+        status = 130
+    if status == 130:
+        # A terminal, `timeout` and uv may each deliver the same Ctrl-C: a late one must not interrupt the end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ where they came from.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -45,17 +46,23 @@ examples:
 
 _FLAGS = ("--list", "--help", "--dry-run", "--traceback")
 _USAGE_ERROR, _FAILURE, _INTERRUPTED = 2, 1, 130
+_NOBODY_READS = 141  # 128 + SIGPIPE, as the shell has it
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line ``arguments`` (without the program's name). Returns the exit status."""
     show_traceback = "--traceback" in arguments
     try:
-        return _main(arguments)
+        status = _main(arguments)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         return _report(error, str(error), _USAGE_ERROR, show_traceback)
     except KeyboardInterrupt as error:
         return _report(error, "interrupted", _INTERRUPTED, show_traceback)
+    except BrokenPipeError:  # whoever was reading has seen enough: `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return _NOBODY_READS
     except Exception as error:  # noqa: BLE001  the outermost frame: whatever failed becomes a message and a status
         return _report(error, f"{type(error).__name__}: {error}", _FAILURE, show_traceback)
 

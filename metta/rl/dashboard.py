@@ -95,17 +95,20 @@ def epoch_line(epoch: Mapping[str, Any], total_steps: int) -> str:
     ]
     if _REWARD in epoch:
         parts.append(f"reward {epoch[_REWARD]:.4f}")
-    counts = [
-        f"{epoch[f'curriculum/num_{name}']:.0f} {name}"
-        for name in ("completed", "created", "evicted")
-        if f"curriculum/num_{name}" in epoch
-    ]
-    if counts:
-        parts.append("tasks: " + ", ".join(counts))
+    if "curriculum/num_completed" in epoch:
+        parts.append("tasks: " + counts(epoch, "curriculum/num_"))
     progress = epoch.get("curriculum/algorithm/lp/mean_learning_progress")
     if progress is not None:
         parts.append(f"learning progress {progress:.4g}")
     return "  ".join(parts)
+
+
+def counts(stats: Mapping[str, Any], prefix: str) -> str:
+    """``64 completed, 20 created, 0 evicted``, and how many were invalid if any was."""
+    names = ["completed", "created", "evicted"]
+    if stats.get(f"{prefix}invalid"):
+        names.append("invalid")
+    return ", ".join(f"{stats.get(prefix + name, 0):,.0f} {name}" for name in names)
 
 
 def _section(title: str, epoch: Mapping[str, Any], *beginnings: str, most: int = 16) -> Table:

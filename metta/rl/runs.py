@@ -54,6 +54,20 @@ def read_curriculum(checkpoint: Path) -> CurriculumConfig:
     return CurriculumConfig.model_validate(read_config(checkpoint)["training_env"]["curriculum"])
 
 
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Where two configurations, plain containers as in ``config.yaml``, differ: ``"trainer.learning_rate: 0.01, was 0.02"``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        inside = [(f"{path}.{key}" if path else str(key), before.get(key), now.get(key)) for key in keys]
+        return [line for at, old, new in inside for line in differences(old, new, at)]
+    return [] if before == now else [f"{path}: {_brief(now)}, was {_brief(before)}"]
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _runs_in(data_dir: Path) -> str:
     runs = sorted(path.parent.name for path in data_dir.glob("*/checkpoints"))
     return f"runs in {data_dir}: {', '.join(runs)}" if runs else f"there are no runs in {data_dir}"

@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,10 +25,11 @@ from metta.cogworks.curriculum import Curriculum
 from metta.common.usage import UsageError
 from metta.rl.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, to_arrays
 from metta.rl.config import TrainerConfig
-from metta.rl.dashboard import Dashboard, make_dashboard
+from metta.rl.dashboard import Dashboard, counts, make_dashboard
 from metta.rl.metrics import MetricsFile, first_and_last, read_metrics, series, sparkline
 from metta.rl.policy import find_policy, make_policy, resolve_device, restore_network
 from metta.rl.pufferl import QuietPuffeRL
+from metta.rl.runs import differences
 from metta.rl.signals import StopRequestedError, StopSignals
 from metta.rl.vecenv import (
     SupervisedVecEnv,
@@ -39,6 +41,9 @@ from metta.rl.vecenv import (
 
 if TYPE_CHECKING:
     from metta.tools.train import TrainTool
+
+
+_MOST_CHANGES = 10  # lines about a changed configuration, so that what comes after them stays on the screen
 
 
 class DivergedError(RuntimeError):
@@ -67,6 +72,8 @@ def train(tool: TrainTool, stop: StopSignals) -> int:
         start_step = saved["agent_steps"] if saved is not None else 0
         if start_step >= tool.trainer.total_timesteps:
             print(f"{tool.run_dir} is complete: it has {start_step:,} steps; a larger trainer.total_timesteps continues it")
+            for line in _changes(tool):
+                print(line)
             return 0
         return _train_from(saved, start_step, tool, stop, cleanup)
 
@@ -92,6 +99,13 @@ def _train_from(
     if saved is not None:
         curriculum.load_state(to_arrays(saved["curriculum"]))
         dashboard.say(f"resuming {run_dir} at {start_step:,} agent steps")
+        changes = _changes(resolved)
+        for line in changes:
+            dashboard.say(line)
+        if changes:
+            kept = run_dir / f"config.until_{start_step:012d}.yaml"
+            shutil.copyfile(run_dir / "config.yaml", kept)
+            dashboard.say(f"  the former configuration is kept as {kept}")
     else:
         if lost:
             dashboard.say(f"no checkpoint was saved of the {lost[-1]['agent_steps']:,} steps in metrics.jsonl: beginning again")
@@ -116,6 +130,31 @@ def _train_from(
     return status
 
 
+def _changes(tool: TrainTool) -> list[str]:
+    """Lines that say how the run's configuration differs from its ``config.yaml``; a longer run is no difference."""
+    path = tool.run_dir / "config.yaml"
+    if not path.is_file():
+        return []
+    expected = {"made_with", "data_dir"}
+    before, now = (
+        {key: value for key, value in content.items() if key not in expected}
+        for content in (yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(_as_yaml(tool.model_dump(mode="json"))))
+    )
+    found = [line for line in differences(before, now) if not line.startswith("trainer.total_timesteps:")]
+    if not found:
+        return []
+    lines = ["  it goes on with another configuration than before:", *(f"    {line}" for line in found[:_MOST_CHANGES])]
+    if len(found) > _MOST_CHANGES:
+        lines.append(f"    and {len(found) - _MOST_CHANGES} more")
+    if any(line.startswith("training_env.curriculum.task_generator") for line in found):
+        lines.append("  what is known of a task was measured on what it was before; another run name begins anew")
+    return lines
+
+
+def _as_yaml(content: dict[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
 def save_config(run_dir: Path, tool: TrainTool) -> None:
     """``config.yaml``: the resolved configuration, and under ``made_with`` the versions that ran it."""
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -130,7 +169,7 @@ def save_config(run_dir: Path, tool: TrainTool) -> None:
         },
     }
     temporary = run_dir / "config.yaml.tmp"
-    temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.write_text(_as_yaml(content), encoding="utf-8")
     temporary.replace(run_dir / "config.yaml")
 
 
@@ -215,10 +254,12 @@ def print_summary(
         f"steps    {steps:,} of {tool.trainer.total_timesteps:,} agent steps, this session {seconds:,.0f} s",
         f"reward   {ends[0]:.4f} at first, {ends[1]:.4f} at last  {sparkline(rewards)}"
         if ends
-        else "reward   no episode ended: train longer, or shorten the episodes",
-        "tasks    " + ", ".join(f"{stats.get(f'num_{name}', 0):,.0f} {name}" for name in ("created", "completed", "evicted")),
+        else "reward   no episode ended: train longer, or shorten the episodes (game.max_steps of the tasks)",
+        "tasks    " + counts(stats, "num_"),
         f"files    {run_dir}  (metrics.jsonl, config.yaml, checkpoints/)",
     ]
+    if rewards and not any(rewards):
+        lines.insert(3, "         no episode was rewarded, so there was nothing to learn: check the rewards of the tasks")
     print("\n" + "\n".join(lines), flush=True)
 
 

@@ -23,7 +23,7 @@ class Tool(BaseModel, ABC):
     starts_run: ClassVar[bool] = False
     """Whether each invocation is a new run, to be named where the caller names none."""
 
-    run: str = Field(default="", description="name of the run and of its folder; default: recipe and time")
+    run: str = Field(default="", description="name of the run and of its folder; default, for training: recipe and time")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of everything random")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
     data_dir: Path = Field(default=Path("train_dir"), description="folder that holds the folders of runs")

@@ -3,9 +3,16 @@
 import dataclasses
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pydantic import ValidationError
 
@@ -15,6 +22,7 @@ from experiments.simulation.runs import Job, run
 from experiments.simulation.scenarios import SCENARIOS, Scenario
 from metta.common.recipe_runner import main
 
+ROOT = Path(__file__).resolve().parents[2]
 NO_SHIFTS = {name: scenario for name, scenario in SCENARIOS.items() if scenario.shift_every is None}
 
 
@@ -268,3 +276,37 @@ def test_arms_of_one_configuration_run_once() -> None:
     assert same["guide"] == "guide"
     assert same["uniform"] == "uniform"
     assert isinstance(compare(), CompareTool)
+
+
+def test_workers_end_at_once_when_interrupted_and_twice_is_no_harm() -> None:
+    """Work of ten minutes, an interrupt, and another one while the first is being answered: as uv and a terminal deliver it."""
+    program = textwrap.dedent(
+        """
+        import time
+        from experiments.simulated_learner import workers
+
+        if __name__ == "__main__":
+            try:
+                with workers(2) as pool:
+                    waiting = [pool.submit(time.sleep, 600) for _ in range(4)]
+                    print("working", flush=True)
+                    waiting[0].result()
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "working\n"
+    deadline = time.monotonic() + 60
+    while len(children := psutil.Process(process.pid).children(recursive=True)) < 2:  # the pool starts them one by one
+        assert time.monotonic() < deadline
+    os.killpg(process.pid, signal.SIGINT)
+    _, alive = psutil.wait_procs(children[:1], timeout=60)  # the answer has begun
+    assert not alive
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive

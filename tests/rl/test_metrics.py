@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from metta.rl.dashboard import LiveDashboard, epoch_line
+from metta.rl.dashboard import LiveDashboard, counts, epoch_line
 from metta.rl.metrics import MetricsFile, first_and_last, read_metrics, series, sparkline
 
 
@@ -62,7 +62,14 @@ def test_the_line_of_an_epoch():
     line = epoch_line(
         epoch(500, **{"environment/reward": 0.25, "curriculum/num_completed": 7.0, "curriculum/num_evicted": 1.0}), 1000
     )
-    assert line == "epoch 50  500/1,000 steps (50%)  100 steps/s  reward 0.2500  tasks: 7 completed, 1 evicted"
+    assert line == "epoch 50  500/1,000 steps (50%)  100 steps/s  reward 0.2500  tasks: 7 completed, 0 created, 1 evicted"
+    assert epoch_line(epoch(500), 1000) == "epoch 50  500/1,000 steps (50%)  100 steps/s"
+
+
+def test_invalid_tasks_are_told_of_where_there_are_any():
+    stats = {"num_completed": 1234.0, "num_created": 20.0, "num_evicted": 0.0, "num_invalid": 0.0}
+    assert counts(stats, "num_") == "1,234 completed, 20 created, 0 evicted"
+    assert counts({**stats, "num_invalid": 3.0}, "num_") == "1,234 completed, 20 created, 0 evicted, 3 invalid"
 
 
 def test_the_live_dashboard_shows_reward_losses_and_curriculum():

@@ -1,5 +1,7 @@
 """Names, keys, values and exit statuses of the command line, in process and without training."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -346,3 +348,14 @@ def test_a_nested_key_reaches_the_algorithm(capsys: pytest.CaptureFixture[str]):
     status, out, error = run(capsys, RECIPE, "training_env.curriculum.algorithm_config.memory=5", "--help")
     assert status == 0, error
     assert "training_env.curriculum.algorithm_config.memory: int = 5\n" in out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    runner = Path(__file__).resolve().parents[2] / "tools/run.py"
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, str(runner), "arena", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == 141

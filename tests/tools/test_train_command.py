@@ -104,13 +104,25 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
         assert expected in output
     assert "epoch 1  128/2,000 steps (6%)" in output
 
-    assert "is complete" in run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "seed=3")
+    output = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "seed=3")
+    assert "is complete" in output
+    assert "another configuration" not in output
+    output = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "seed=4")
+    assert "is complete" in output
+    assert "seed: 4, was 3" in output
     error = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=stateless", status=2)
     assert "was trained with policy.name=lstm, not stateless" in error
     output = run(
         RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "trainer.total_timesteps=3000", "training_env.num_workers=1"
     )
     assert f"resuming {run_dir} at {last['agent_steps']:,} agent steps" in output
+    assert "training_env.num_workers: 1, was 2" in output
+    assert "seed: 0, was 3" in output
+    assert "trainer.total_timesteps" not in output
+    assert "what is known of a task" not in output
+    former = run_dir / f"config.until_{last['agent_steps']:012d}.yaml"
+    assert yaml.safe_load(former.read_text()) == config
+    assert yaml.safe_load((run_dir / "config.yaml").read_text())["seed"] == 0
     resumed = metrics(run_dir)
     assert resumed[: len(lines)] == lines
     assert resumed[len(lines)]["epoch"] == len(lines) + 1

@@ -7,6 +7,7 @@ number of processes, see one pool, one set of scores and one sampling distributi
 from __future__ import annotations
 
 import difflib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from metta.cogworks.curriculum.task_table import (
 )
 from metta.cogworks.curriculum.task_tracker import TaskTracker, validate_score
 from metta.cogworks.curriculum.task_values import validate_task_id
+
+_LOG = logging.getLogger(__name__)
 
 # The distribution lags behind the scores by fewer than max(LAG_LEAST, tasks / LAG_SHARE) completions, so that the cost of
 # refreshing it, which is linear in the number of tasks, is a constant per completion.
@@ -660,6 +663,7 @@ class Curriculum(StatsLogger):
     def retire_task(self, task_id: int, reason: str) -> None:
         """Take a task out of the pool because its environment cannot be built; it is counted as ``num_invalid`` and replaced.
 
+        Logs a warning with the reason, at the first, second, fourth, ... task.
         Raises RuntimeError, with ``reason``, when the last task is retired.
         """
         task_id = validate_task_id(task_id)
@@ -669,6 +673,8 @@ class Curriculum(StatsLogger):
             table.header[STALE] = 1
             empty = table.task_ids().size == 0
             retired = table.header[INVALID]
+        if not retired & (retired - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
+            _LOG.warning("task %d is invalid and was replaced (invalid so far: %d): %s", task_id, retired, reason)
         if empty:
             raise RuntimeError(f"all {retired} tasks of the curriculum are invalid; the last one, {task_id}: {reason}")
 

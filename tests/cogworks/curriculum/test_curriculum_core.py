@@ -253,6 +253,16 @@ def test_slices_are_counted_over_the_life_of_the_pool(open_curriculum) -> None:
 # -- invalid tasks ----------------------------------------------------------------------------------------------------------
 
 
+def test_the_reason_is_logged_at_the_first_second_fourth_invalid_task(open_curriculum, caplog) -> None:
+    curriculum = open_curriculum(DiscreteRandomConfig(num_active_tasks=20, use_shared_memory=False))
+    for i, task_id in enumerate(list(curriculum.probabilities())[:9]):
+        curriculum.retire_task(task_id, f"reason {i + 1}")
+        curriculum.retire_task(task_id, "it is gone already")
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.rpartition(" ")[2] for line in told] == ["1", "2", "4", "8"]
+    assert told[2].endswith("is invalid and was replaced (invalid so far: 4): reason 4")
+
+
 def test_a_retired_task_is_replaced_and_not_drawn_again(open_curriculum) -> None:
     curriculum = open_curriculum(rooms(max_task_id=12))
     retired = set()
