@@ -466,11 +466,11 @@ class TaskExplanation:
             f"  scheduled {self.scheduled}, completed {self.completions}, mean score {self.mean_score:.3g}, "
             f"learning progress {self.learning_progress:.3g}"
             + ("; never measured, so it is being explored" if self.completions == 0 else ""),
-            f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the distribution counts all but the "
-            f"last completions and is refreshed within {self.completions_until_refresh} more",
+            f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the distribution is refreshed after "
+            f"{self.completions_until_refresh} more completions of the pool",
         ]
         if self.known:
-            lines.append("  known: " + ", ".join(f"{name} {value:.3g}" for name, value in self.known.items()))
+            lines.append("  columns of the scorer: " + ", ".join(f"{name} {value:.3g}" for name, value in self.known.items()))
         return "\n".join(lines)
 
 
