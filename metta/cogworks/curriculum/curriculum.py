@@ -466,7 +466,7 @@ class TaskExplanation:
             f"  scheduled {self.scheduled}, completed {self.completions}, mean score {self.mean_score:.3g}, "
             f"learning progress {self.learning_progress:.3g}"
             + ("; never measured, so it is being explored" if self.completions == 0 else ""),
-            f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the distribution is refreshed after "
+            f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the distribution is refreshed within "
             f"{self.completions_until_refresh} more completions of the pool",
         ]
         if self.known:
