@@ -5,14 +5,12 @@ is done with one when its episode is over. `ConfigStock` keeps such configuratio
 task of the same `TaskGenerator.variant`. No two environments are ever lent the same object at once.
 
 Between two episodes of mettagrid's small room, whose memory caches are cold then, building a configuration takes 40 µs
-and mettagrid 30 µs more to take in one that it has not seen; a configuration from the stock costs 10 µs.
+and mettagrid 30 µs more to take in one that it has not seen.
 """
 
-import functools
 import sys
-import threading
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
 from metta.cogworks.curriculum.task_generator import TaskGenerator
 
@@ -21,16 +19,12 @@ MAX_VARIANTS, MAX_EQUAL = 64, 4
 40 KiB once it was played. With n kept of each, environments that share a stock find one n times in n + 1."""
 
 MAX_REMEMBERED = 4096
-"""Task ids whose variant is remembered: four times the default pool, in 1 to 3 MiB."""
+"""Task ids whose variant is remembered: four times the default pool, in half a MiB."""
 
 _HELD_BY_LOAN = 2  # what sys.getrefcount counts of an object that only its loan refers to: that, and its own argument
 
-
-class Loan(NamedTuple):
-    """A configuration that one environment plays. Nobody else has it, until it is taken back."""
-
-    config: Any
-    variant: Hashable
+Loan = tuple[Any, list[Any]]
+"""A configuration that one environment plays, and the list of free ones of its variant, where it goes when it is done."""
 
 
 class ConfigStock:
@@ -40,55 +34,57 @@ class ConfigStock:
     configuration stands for the same environment. Whoever wants one to change freely builds it:
     `TaskGenerator.get_task`.
 
-    It belongs to one process; a `Curriculum` has one as `configs`. Threads may share it.
+    It belongs to one process; a `Curriculum` has one as `configs`. Threads may share it: each step on the way is one operation
+    on a list or a dict, so that neither another thread nor an interrupt nor a fork can find it half done.
 
     Args:
         generator: makes the configurations.
-        max_variants: of how many variants configurations are kept; those that came back least recently go first.
+        max_variants: of how many variants configurations are kept. When there is one more, all are let go of.
         max_equal: how many are kept of each.
     """
 
     def __init__(self, generator: TaskGenerator[Any], max_variants: int = MAX_VARIANTS, max_equal: int = MAX_EQUAL) -> None:
         self._generator = generator
         self._max_variants, self._max_equal = max_variants, max_equal
-        self._variant = functools.lru_cache(MAX_REMEMBERED)(generator.variant)
-        self._kept: dict[Hashable, list[Any]] = {}  # variant -> configurations, in the order in which they came back
-        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._free_of_variant: dict[Hashable, list[Any]] = {}
+        self._free_of_task: dict[int, list[Any]] = {}  # the same lists
 
     def __len__(self) -> int:
         """How many configurations are kept."""
-        return sum(map(len, self._kept.values()))
+        return sum(map(len, list(self._free_of_variant.values())))
 
     def lend(self, task_id: int) -> Loan:
         """The configuration of a task: one that was taken back, or a new one.
 
         Raises what `TaskGenerator.get_task` raises.
         """
-        variant = self._variant(task_id)
-        # A busy stock is passed by, here and in `take_back`: a thread may have been in it when this process was forked, and
-        # an interrupt may have left it locked. Only time is lost then.
-        if variant in self._kept and self._lock.acquire(blocking=False):
+        free = self._free_of_task.get(task_id)
+        if free is None:
+            free = self._find(task_id)
+        if free:
             try:
-                configs = self._kept.get(variant)
-                if configs:
-                    return Loan(configs.pop(), variant)
-            finally:
-                self._lock.release()
-        return Loan(self._generator.get_task(task_id), variant)
+                return free.pop(), free
+            except IndexError:  # another thread was faster
+                pass
+        return self._generator.get_task(task_id), free
 
     def take_back(self, loan: Loan) -> None:
         """Keep the configuration for a later task, unless anybody else still refers to it (to it, not to a part of it).
 
-        The loan, one of this stock's, is over: it must not be taken back twice.
+        The loan is over: it must not be taken back twice.
         """
-        if sys.getrefcount(loan.config) > _HELD_BY_LOAN or not self._lock.acquire(blocking=False):
-            return
-        try:
-            configs = self._kept.pop(loan.variant, [])
-            if len(configs) < self._max_equal:
-                configs.append(loan.config)
-            self._kept[loan.variant] = configs
-            if len(self._kept) > self._max_variants:
-                del self._kept[next(iter(self._kept))]
-        finally:
-            self._lock.release()
+        if sys.getrefcount(loan[0]) == _HELD_BY_LOAN and len(loan[1]) < self._max_equal:
+            loan[1].append(loan[0])
+
+    def _find(self, task_id: int) -> list[Any]:
+        variant = self._generator.variant(task_id)
+        if len(self._free_of_task) >= MAX_REMEMBERED or (
+            len(self._free_of_variant) >= self._max_variants and variant not in self._free_of_variant
+        ):
+            self._forget()
+        free = self._free_of_variant.setdefault(variant, [])
+        self._free_of_task[task_id] = free
+        return free

@@ -170,7 +170,7 @@ class CurriculumEnv(PufferEnv):
             episode.returns += result[1]
         # The whole test costs microseconds: done only where the first agent's flags leave it open.
         terminals, truncations = result[2], result[3]
-        if (terminals[0] or truncations[0]) and bool(np.logical_or(terminals, truncations).all()):
+        if (terminals[0] or truncations[0]) and _all_over(terminals, truncations):
             return (*result[:4], self._end_episode(result[4]))
         return result
 
@@ -191,7 +191,7 @@ class CurriculumEnv(PufferEnv):
             try:
                 if configs is not None:
                     loan = configs.lend(task.task_id)
-                self._apply_task(self._env, task.get_env_cfg() if loan is None else loan.config)
+                self._apply_task(self._env, task.get_env_cfg() if loan is None else loan[0])
                 outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
             except REFUSALS as error:
                 _forget_closed_simulation(self._env)
@@ -274,6 +274,11 @@ _OWN_NAMES = frozenset(
         "_seed",
     }
 )
+
+
+def _all_over(terminals: np.ndarray, truncations: np.ndarray) -> bool:
+    # mettagrid asks the first two itself at every step, so they are quick; the third is for agents that end differently.
+    return bool(terminals.all() or truncations.all() or np.logical_or(terminals, truncations).all())
 
 
 def _set_mg_config(env: TakesMettaGridConfig, config: Any) -> None:
