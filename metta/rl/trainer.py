@@ -143,7 +143,7 @@ def _changes(tool: TrainTool) -> list[str]:
     found = [line for line in differences(before, now) if not line.startswith("trainer.total_timesteps:")]
     if not found:
         return []
-    lines = ["  it goes on with another configuration than before:", *(f"    {line}" for line in found[:_MOST_CHANGES])]
+    lines = ["  the configuration has changed:", *(f"    {line}" for line in found[:_MOST_CHANGES])]
     if len(found) > _MOST_CHANGES:
         lines.append(f"    and {len(found) - _MOST_CHANGES} more")
     if any(line.startswith("training_env.curriculum.task_generator") for line in found):

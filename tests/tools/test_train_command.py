@@ -106,9 +106,10 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
 
     output = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "seed=3")
     assert "is complete" in output
-    assert "another configuration" not in output
+    assert "configuration has changed" not in output
     output = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "seed=4")
     assert "is complete" in output
+    assert "configuration has changed" in output
     assert "seed: 4, was 3" in output
     error = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=stateless", status=2)
     assert "was trained with policy.name=lstm, not stateless" in error
