@@ -29,7 +29,7 @@ from metta.rl.dashboard import Dashboard, counts, make_dashboard
 from metta.rl.metrics import MetricsFile, first_and_last, read_metrics, series, sparkline
 from metta.rl.policy import find_policy, make_policy, resolve_device, restore_network
 from metta.rl.pufferl import QuietPuffeRL
-from metta.rl.runs import differences
+from metta.rl.runs import differences, read_config
 from metta.rl.signals import StopRequestedError, StopSignals
 from metta.rl.vecenv import (
     SupervisedVecEnv,
@@ -70,16 +70,22 @@ def train(tool: TrainTool, stop: StopSignals) -> int:
                 "or another run name"
             )
         start_step = saved["agent_steps"] if saved is not None else 0
+        changes = _changes(tool, newest) if newest is not None else []
         if start_step >= tool.trainer.total_timesteps:
             print(f"{tool.run_dir} is complete: it has {start_step:,} steps; a larger trainer.total_timesteps continues it")
-            for line in _changes(tool):
+            for line in changes:
                 print(line)
             return 0
-        return _train_from(saved, start_step, tool, stop, cleanup)
+        return _train_from(saved, start_step, changes, tool, stop, cleanup)
 
 
 def _train_from(
-    saved: dict[str, Any] | None, start_step: int, tool: TrainTool, stop: StopSignals, cleanup: contextlib.ExitStack
+    saved: dict[str, Any] | None,
+    start_step: int,
+    changes: list[str],
+    tool: TrainTool,
+    stop: StopSignals,
+    cleanup: contextlib.ExitStack,
 ) -> int:
     run_dir = tool.run_dir
     device = resolve_device(tool.device)
@@ -99,7 +105,6 @@ def _train_from(
     if saved is not None:
         curriculum.load_state(to_arrays(saved["curriculum"]))
         dashboard.say(f"resuming {run_dir} at {start_step:,} agent steps")
-        changes = _changes(resolved)
         for line in changes:
             dashboard.say(line)
         if changes:
@@ -130,15 +135,13 @@ def _train_from(
     return status
 
 
-def _changes(tool: TrainTool) -> list[str]:
+def _changes(tool: TrainTool, checkpoint: Path) -> list[str]:
     """Lines that say how the run's configuration differs from its ``config.yaml``; a longer run is no difference."""
-    path = tool.run_dir / "config.yaml"
-    if not path.is_file():
+    if not (tool.run_dir / "config.yaml").is_file():
         return []
-    expected = {"made_with", "data_dir"}
     before, now = (
-        {key: value for key, value in content.items() if key not in expected}
-        for content in (yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(_as_yaml(tool.model_dump(mode="json"))))
+        {key: value for key, value in content.items() if key not in ("made_with", "data_dir")}
+        for content in (read_config(checkpoint), tool.model_dump(mode="json"))
     )
     found = [line for line in differences(before, now) if not line.startswith("trainer.total_timesteps:")]
     if not found:
@@ -149,10 +152,6 @@ def _changes(tool: TrainTool) -> list[str]:
     if any(line.startswith("training_env.curriculum.task_generator") for line in found):
         lines.append("  what is known of a task was measured on what it was before; another run name begins anew")
     return lines
-
-
-def _as_yaml(content: dict[str, Any]) -> str:
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def save_config(run_dir: Path, tool: TrainTool) -> None:
@@ -169,7 +168,7 @@ def save_config(run_dir: Path, tool: TrainTool) -> None:
         },
     }
     temporary = run_dir / "config.yaml.tmp"
-    temporary.write_text(_as_yaml(content), encoding="utf-8")
+    temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     temporary.replace(run_dir / "config.yaml")
 
 

@@ -16,7 +16,7 @@ from metta.cogworks.curriculum.task_generator import TaskGenerator
 
 MAX_VARIANTS, MAX_EQUAL = 64, 4
 """Variants of which configurations are kept, and how many of each: together 10 MiB of mettagrid's 24-agent arena, which takes
-40 KiB once it was played. With n kept of each, environments that share a stock find one n times in n + 1."""
+40 KiB once it was played."""
 
 MAX_REMEMBERED = 4096
 """Task ids whose variant is remembered: four times the default pool, in half a MiB."""

@@ -599,13 +599,9 @@ class BucketedTaskGenerator(TaskGenerator[TConfig]):
     def _variant(self, task_id: int, seed: int) -> Hashable:
         if type(self) is not BucketedTaskGenerator:
             return task_id
-        variant: Hashable = self._child._variant(task_id, mix64(seed ^ self._child_salt))
-        for axis in self._axes:
-            if axis.is_simple:  # axis.variant(seed, leaf) without the calls
-                variant = variant, mix64(seed ^ axis.salt) * axis.size >> 64
-            else:
-                variant = variant, axis.variant(seed, self._leaf(seed))
-        return variant
+        leaf = self._leaf(seed)
+        child = self._child._variant(task_id, mix64(seed ^ self._child_salt))
+        return child, *[axis.variant(seed, leaf) for axis in self._axes]
 
     def _build(self, task_id: int, seed: int) -> Any:
         config = super()._build(task_id, seed)
