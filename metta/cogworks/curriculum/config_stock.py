@@ -9,6 +9,7 @@ and mettagrid 30 µs more to take in one that it has not seen.
 """
 
 import sys
+from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -23,8 +24,8 @@ MAX_REMEMBERED = 4096
 
 _HELD_BY_LOAN = 2  # what sys.getrefcount counts of an object that only its loan refers to: that, and its own argument
 
-Loan = tuple[Any, list[Any]]
-"""A configuration that one environment plays, and the list of free ones of its variant, where it goes when it is done."""
+Loan = tuple[Any, deque[Any]]
+"""A configuration that one environment plays, and the free ones of its variant, where it goes when it is done."""
 
 
 class ConfigStock:
@@ -35,7 +36,7 @@ class ConfigStock:
     `TaskGenerator.get_task`.
 
     It belongs to one process; a `Curriculum` has one as `configs`. Threads may share it: each step on the way is one operation
-    on a list or a dict, so that neither another thread nor an interrupt nor a fork can find it half done.
+    on a deque or a dict, so that neither another thread nor an interrupt nor a fork can find it half done.
 
     Args:
         generator: makes the configurations.
@@ -49,8 +50,8 @@ class ConfigStock:
         self._forget()
 
     def _forget(self) -> None:
-        self._free_of_variant: dict[Hashable, list[Any]] = {}
-        self._free_of_task: dict[int, list[Any]] = {}  # the same lists
+        self._free_of_variant: dict[Hashable, deque[Any]] = {}
+        self._free_of_task: dict[int, deque[Any]] = {}  # the same deques
 
     def __len__(self) -> int:
         """How many configurations are kept."""
@@ -79,12 +80,12 @@ class ConfigStock:
         if sys.getrefcount(loan[0]) == _HELD_BY_LOAN and len(loan[1]) < self._max_equal:
             loan[1].append(loan[0])
 
-    def _find(self, task_id: int) -> list[Any]:
+    def _find(self, task_id: int) -> deque[Any]:
         variant = self._generator.variant(task_id)
         if len(self._free_of_task) >= MAX_REMEMBERED or (
             len(self._free_of_variant) >= self._max_variants and variant not in self._free_of_variant
         ):
             self._forget()
-        free = self._free_of_variant.setdefault(variant, [])
+        free = self._free_of_variant.setdefault(variant, deque())
         self._free_of_task[task_id] = free
         return free

@@ -6,7 +6,6 @@ module only when ``CurriculumEnv`` is asked for.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -53,24 +52,26 @@ class ReportsEpisodeRewards(Protocol):
 
 
 class _Episode:
-    """The running episode: its task (None between episodes), its length in steps, its summed rewards (num_agents,)."""
+    """The running episode: its task, its length in steps, its summed rewards (num_agents,), how to take the next step."""
 
-    __slots__ = ("length", "loan", "returns", "task")
+    __slots__ = ("length", "loan", "next_task", "returns", "step", "task")
 
     def __init__(self, returns: np.ndarray | None) -> None:
-        self.task: CurriculumTask | None = None
+        self.task: CurriculumTask | None = None  # between episodes, as is step
+        self.step: Any = None
+        self.next_task: CurriculumTask | None = None  # of the next episode, drawn when the last one ended
         self.loan: Loan | None = None  # the configuration that the environment has, between two episodes too
-        self.length = 0
+        self.length = 0.0
         self.returns = returns
 
 
 class CurriculumEnv(PufferEnv):
     """Wraps one environment of ``num_agents`` agents; every episode plays a task that ``curriculum`` chooses.
 
-    An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended: the next task is
-    drawn, its configuration handed to the environment, then the environment is reset. It ends when every agent is
-    terminated or truncated: the task is credited, exactly once, with the mean over agents of the summed rewards. An
-    episode that a ``reset()`` interrupts is not credited.
+    An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended: the task's
+    configuration is handed to the environment, then the environment is reset. It ends when every agent is
+    terminated or truncated: the task is credited, exactly once, with the mean over agents of the summed rewards, and
+    the next task is drawn. An episode that a ``reset()`` interrupts is not credited.
 
     All other attributes, reading and writing, are those of the wrapped environment, so that vector environments place
     their buffers where it looks for them. Observation space, action space and number of agents must not change between
@@ -112,21 +113,16 @@ class CurriculumEnv(PufferEnv):
         num_agents: int = env.num_agents
         if reuse_configs is None:
             reuse_configs = apply_task is None
-        if apply_task is None:
-            if not isinstance(env, TakesMettaGridConfig):
-                raise TypeError(
-                    f"{type(env).__name__} has no set_mg_config: pass apply_task=lambda env, config: ... to say how a "
-                    "task's configuration reaches the environment before its reset"
-                )
-            apply_task = _set_mg_config
+        if apply_task is None and not isinstance(env, TakesMettaGridConfig):
+            raise TypeError(
+                f"{type(env).__name__} has no set_mg_config: pass apply_task=lambda env, config: ... to say how a "
+                "task's configuration reaches the environment before its reset"
+            )
         if max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, got {max_attempts}")
         returns = None
-        if episode_rewards is None:
-            if isinstance(env, ReportsEpisodeRewards):
-                episode_rewards = _get_episode_rewards
-            else:
-                returns = np.zeros(num_agents, dtype=np.float64)
+        if episode_rewards is None and not isinstance(env, ReportsEpisodeRewards):
+            returns = np.zeros(num_agents, dtype=np.float64)
         self._env: Any = env
         self._curriculum = curriculum
         self._reuse_configs = reuse_configs
@@ -161,17 +157,23 @@ class CurriculumEnv(PufferEnv):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any]:
         """One step, after beginning an episode if none runs. Returns what the environment returns."""
+        # Every line here counts: mettagrid leaves the processor's caches cold.
         episode = self._episode
-        if episode.task is None:
+        step = episode.step
+        if step is None:
             self._begin_episode()
-        result = self._env.step(actions)
-        episode.length += 1
-        if episode.returns is not None:
-            episode.returns += result[1]
+            step = episode.step
+        result = step(actions)
+        episode.length += 1.0
         # The whole test costs microseconds: done only where the first agent's flags leave it open.
         terminals, truncations = result[2], result[3]
         if (terminals[0] or truncations[0]) and _all_over(terminals, truncations):
             return (*result[:4], self._end_episode(result[4]))
+        return result
+
+    def _step_and_sum(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any]:
+        result = self._env.step(actions)
+        self._episode.returns += result[1]
         return result
 
     def close(self) -> None:
@@ -179,29 +181,39 @@ class CurriculumEnv(PufferEnv):
         self._env.close()
 
     def _begin_episode(self) -> tuple[np.ndarray, Any]:
-        episode, configs = self._episode, self._curriculum.configs if self._reuse_configs else None
-        episode.task = None
+        episode, curriculum, env = self._episode, self._curriculum, self._env
+        configs = curriculum.configs if self._reuse_configs else None
+        episode.task = episode.step = None
         seed = self._seed
         if seed is not None:
             self._seed = (seed + _SEED_STRIDE) % 2**31
         reason: Exception | None = None
         for _ in range(self._max_attempts):
-            task = self._curriculum.get_task()
+            task, episode.next_task = episode.next_task, None
+            if task is None:
+                task = curriculum.get_task()
             loan = None
             try:
                 if configs is not None:
                     loan = configs.lend(task.task_id)
-                self._apply_task(self._env, task.get_env_cfg() if loan is None else loan[0])
-                outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
+                config = task.get_env_cfg() if loan is None else loan[0]
+                if self._apply_task is None:
+                    env.set_mg_config(config)
+                else:
+                    self._apply_task(env, config)
+                outcome = env.reset() if seed is None else env.reset(seed=seed)
             except REFUSALS as error:
-                _forget_closed_simulation(self._env)
+                _forget_closed_simulation(env)
                 self._retire(task.task_id, error)
                 reason = error
                 continue
             episode.task = task
-            episode.length = 0
-            if episode.returns is not None:
+            episode.length = 0.0
+            if episode.returns is None:
+                episode.step = env.step
+            else:
                 episode.returns[:] = 0.0
+                episode.step = self._step_and_sum
             last, episode.loan = episode.loan, loan
             if configs is not None and last is not None:
                 configs.take_back(last)
@@ -219,13 +231,20 @@ class CurriculumEnv(PufferEnv):
 
     def _end_episode(self, infos: Any) -> Any:
         episode = self._episode
-        task, episode.task = episode.task, None
+        task, episode.task, episode.step = episode.task, None, None
         if task is None:
             raise RuntimeError("an episode ended that never began: call reset() or step() on CurriculumEnv, not on its env")
-        rewards: Any = episode.returns if self._read_rewards is None else self._read_rewards(self._env)
-        score = math.fsum(rewards.tolist()) / len(rewards)  # of few agents: np.mean takes several times as long
-        self._curriculum.update_task_performance(task.task_id, score)
-        ended = {"reward": score, "length": float(episode.length)}
+        rewards: Any = episode.returns
+        if self._read_rewards is not None:
+            rewards = self._read_rewards(self._env)
+        elif rewards is None:
+            rewards = self._env.get_episode_rewards()
+        total = 0.0
+        for reward in rewards.tolist():  # of few agents: numpy's mean takes several times as long
+            total += reward
+        score = total / len(rewards)
+        episode.next_task = self._curriculum.complete_and_draw(task, score)
+        ended = {"reward": score, "length": episode.length}
         if self._read_stats is not None:
             ended.update(self._read_stats(self._env))
         return {**infos, **ended} if isinstance(infos, dict) else [*infos, ended]
@@ -279,14 +298,6 @@ _OWN_NAMES = frozenset(
 def _all_over(terminals: np.ndarray, truncations: np.ndarray) -> bool:
     # mettagrid asks the first two itself at every step, so they are quick; the third is for agents that end differently.
     return bool(terminals.all() or truncations.all() or np.logical_or(terminals, truncations).all())
-
-
-def _set_mg_config(env: TakesMettaGridConfig, config: Any) -> None:
-    env.set_mg_config(config)
-
-
-def _get_episode_rewards(env: ReportsEpisodeRewards) -> np.ndarray:
-    return env.get_episode_rewards()
 
 
 def _forget_closed_simulation(env: Any) -> None:

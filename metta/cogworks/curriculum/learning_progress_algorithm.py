@@ -220,8 +220,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
 
     def complete(self, slot: int, task_id: int, score: float) -> None:
         table, scorer = self.task_tracker.table, self._columns
-        v, b = table.values, table.base(slot)
-        table.save_row(slot)
+        v, b = table.values, table.save_row(slot)
         x = min(1.0, max(0.0, score)) if self._clip else score
         if x > v[SCORE_HIGH]:
             v[SCORE_HIGH] = x
@@ -230,11 +229,11 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         if scorer is not None:
             clock = table.header[CLOCK]
             scorer.update_row(v, b, x, v[b + 2], clock)
-            self.task_tracker.record(slot, score)
+            self.task_tracker.record(b, score)
             v[b + 4] = scorer.score_row(v, b, v[SCORE_LOW], v[SCORE_HIGH], clock + 1)
         else:
             self.scorer.update_with_score(task_id, x)
-            self.task_tracker.record(slot, score)
+            self.task_tracker.record(b, score)
             v[b + 4] = validate_score(task_id, self.scorer.score_task(task_id, self.task_tracker))
         table.commit()
 

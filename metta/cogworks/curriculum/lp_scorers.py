@@ -484,7 +484,8 @@ class PosteriorLPScorer(ColumnScorer):
         v[b + self._slope] = slope
         v[b + self._p00] = p00 * g
         v[b + self._p01] = p01 * g
-        v[b + self._p11] = max(p11 - p01 * p01 * h * g, _LEAST_SLOPE_VARIANCE)
+        p11 -= p01 * p01 * h * g
+        v[b + self._p11] = p11 if p11 > _LEAST_SLOPE_VARIANCE else _LEAST_SLOPE_VARIANCE
         v[b + self._last] = clock
         v[b + self._record], v[b + self._unit], v[b + self._origin] = record, new_unit, low
 

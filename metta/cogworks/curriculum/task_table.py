@@ -187,8 +187,9 @@ class TableLayout:
 class TaskTable:
     """The pool of tasks in a backend's memory.
 
-    ``values`` is the whole memory as float64; row ``slot`` begins at ``base(slot)``, column ``name`` stands at
-    ``base(slot) + offset(name)``. ``rows`` is the same as an array of shape ``(max_tasks, row_size)``.
+    ``values`` is the whole memory as float64; row ``slot`` begins at ``base(slot)``, which is ``rows_base + slot * row_size``,
+    column ``name`` stands at ``base(slot) + offset(name)``, the ring of ``history_size`` recent scores at ``history_base``.
+    ``rows`` is an array of all rows, shape ``(max_tasks, row_size)``.
     """
 
     lock: Lock | MirrorLock
@@ -216,11 +217,11 @@ class TaskTable:
         self.values: memoryview[float] = words.cast("d")
         self.rows = table.rows
         self.history = table.get_completion_history()
-        self._history_base = table.history_offset // 8
+        self.history_base, self.history_size = table.history_offset // 8, layout.completion_history_size
         self.row_size = layout.row_size
         self._row_bytes = 8 * layout.row_size
         self._rows_offset = table.rows_offset
-        self._rows_base = table.rows_offset // 8
+        self.rows_base = table.rows_offset // 8
         self._column = {name: i for i, name in enumerate(layout.names)}
         self._id, self._active = self._column["task_id"], self._column["is_active"]
         self._label = self._column[LABEL]
@@ -246,6 +247,8 @@ class TaskTable:
         self._retired_ids: set[int] = set()
         self._retired_version = (-1, -1)
         self._journal = at["journal"]
+        self._journal_row = self._array("journal", np.float64, layout.row_size)
+        self._journal_word = self._journal // 8 + layout.row_size
         with self.lock:
             if self.header[GROUPS] == 0:  # zeroed memory: a new pool
                 self._start_empty()
@@ -315,9 +318,18 @@ class TaskTable:
         # Without the words that say what is to be put back: copying them in the middle of that would cut it short.
         self.save(8 * (STAGE + 1), _HEADER_BYTES - 8 * (STAGE + 1))
 
-    def save_row(self, slot: int) -> None:
-        """Journal the row of ``slot``. Lock held."""
-        self.save(self._rows_offset + slot * self._row_bytes, self._row_bytes)
+    def save_row(self, slot: int) -> int:
+        """Journal the row of ``slot`` before changing it; returns its :meth:`base`. Lock held."""
+        header, base = self.header, self.rows_base + slot * self.row_size
+        if header[JOURNAL]:
+            self.save(8 * base, self._row_bytes)
+        else:  # the path of every episode: what save does, by what numpy's users have in the caches
+            np.copyto(self._journal_row, self.rows[slot])
+            word = self._journal_word
+            header[word] = 8 * base
+            header[word + 1] = self._row_bytes
+            header[JOURNAL] = self._row_bytes + 16
+        return base
 
     def commit(self) -> None:
         """The change is complete. Inside another change, it is committed or undone with that one."""
@@ -346,7 +358,7 @@ class TaskTable:
 
     def base(self, slot: int) -> int:
         """Position of the first column of ``slot`` in ``values``."""
-        return self._rows_base + slot * self.row_size
+        return self.rows_base + slot * self.row_size
 
     def offset(self, name: str) -> int:
         """Position of a column within its row."""
@@ -366,9 +378,13 @@ class TaskTable:
         """Ids of the tasks in the pool, in slot order, int64."""
         return self.rows[self.active(), self._id].astype(np.int64)
 
-    def find(self, task_id: int) -> int:
-        """Slot of a task, or -1. Lock held, or the row's id is to be checked after reading."""
-        index, values, base, size = self._index_values, self.values, self._rows_base, self.row_size
+    def find(self, task_id: int, hint: int = -1) -> int:
+        """Slot of a task, or -1. Lock held, or the row's id is to be checked after reading. ``hint``: the slot where it was."""
+        index, values, base, size = self._index_values, self.values, self.rows_base, self.row_size
+        if hint >= 0:
+            b = base + hint * size
+            if int(values[b]) == task_id and values[b + self._active]:
+                return hint
         i = ((task_id * _GOLDEN) & _MASK) >> self._shift
         while True:
             entry = index[i]
@@ -622,7 +638,7 @@ class TaskTable:
                 cursor = 0
             slot = self._queue_values[cursor]
             header[CURSOR] = cursor + 1
-            base = self._rows_base + slot * self.row_size
+            base = self.rows_base + slot * self.row_size
             if values[base + self._active]:
                 values[base + self._scheduled] += 1.0  # one store: nothing to journal
                 return slot
@@ -666,7 +682,7 @@ class TaskTable:
 
     def described(self, slot: int) -> bool:
         """Whether the task's groups are known."""
-        return self.values[self._rows_base + slot * self.row_size + self._label] != 0.0
+        return self.values[self.rows_base + slot * self.row_size + self._label] != 0.0
 
     def describe(self, slot: int, label: str, slices: Iterable[str]) -> None:
         """Set the task's groups. Lock held. Slices beyond the layout's axes are left out."""
@@ -757,15 +773,9 @@ class TaskTable:
         """How often any task was handed out."""
         return self.header[CLOSED_SCHEDULED] + int(self.column(SCHEDULED).sum())
 
-    def remember(self, score: float) -> None:
-        """Append to the ring of recent scores. Lock held."""
-        count = self.header[HISTORY]
-        self.values[self._history_base + count % self.layout.completion_history_size] = score
-        self.header[HISTORY] = count + 1
-
     def recent_scores(self) -> np.ndarray:
         """The recent scores, in no particular order."""
-        return self.history[: min(self.header[HISTORY], self.layout.completion_history_size)].copy()
+        return self.history[: min(self.header[HISTORY], self.history_size)].copy()
 
     def get_state(self) -> dict[str, Any]:
         """The table as plain arrays, numbers and strings. Lock held.

@@ -22,12 +22,13 @@ from metta.cogworks.curriculum.shared_memory_backend import (
 )
 from metta.cogworks.curriculum.task_table import (
     CLOCK,
+    HISTORY,
     TOTAL_SQUARED,
     Column,
     TableLayout,
     TaskTable,
 )
-from metta.cogworks.curriculum.task_values import validate_task_id
+from metta.cogworks.curriculum.task_values import MAX_TASK_ID, validate_task_id
 
 # Larger scores would overflow when squared and summed; no reward is near it.
 MAX_ABS_SCORE = 1e100
@@ -42,6 +43,13 @@ def validate_score(task_id: object, score: object) -> float:
             "check the environment's reward"
         )
     return value
+
+
+def validate_completion(task_id: Any, score: Any) -> tuple[int, float]:
+    """Id and score as int and float. Raises ValueError for an id that cannot be one, and for a score that is not finite."""
+    if type(task_id) is int and 0 <= task_id <= MAX_TASK_ID and type(score) is float and abs(score) < MAX_ABS_SCORE:
+        return task_id, score  # on the path of every episode: at once, for what comes from an environment
+    return validate_task_id(task_id), validate_score(task_id, score)
 
 
 def _as_float(task_id: object, score: Any) -> float:
@@ -161,25 +169,25 @@ class TaskTracker:
 
         Raises ValueError for a score that is not finite or an id that cannot be one; nothing changes then.
         """
-        task_id, score = validate_task_id(task_id), validate_score(task_id, score)
+        task_id, score = validate_completion(task_id, score)
         lp_score = None if lp_score is None else validate_score(task_id, lp_score)
         with self.table as table:
             slot = table.find(task_id)
             if slot < 0:
                 threshold = self.default_success_threshold if success_threshold is None else success_threshold
                 slot = self._ensure(task_id, {"success_threshold": threshold})
-            table.save_row(slot)
+            b = table.save_row(slot)
             if success_threshold is not None:
-                table.values[table.base(slot) + 8] = success_threshold
-            self.record(slot, score)
+                table.values[b + 8] = success_threshold
+            self.record(b, score)
             if lp_score is not None:
-                table.values[table.base(slot) + 4] = lp_score
+                table.values[b + 4] = lp_score
             table.commit()
 
-    def record(self, slot: int, score: float) -> None:
-        """Add one completion to a row that is journaled. Lock held. The averages begin at the first score."""
-        table = self.table
-        v, b, alpha = table.values, table.base(slot), self.ema_alpha
+    def record(self, b: int, score: float) -> None:
+        """Add one completion to the row at ``b``, which is journaled. Lock held. The averages begin at the first score."""
+        table, alpha = self.table, self.ema_alpha
+        v, header = table.values, table.header
         n, squared = v[b + 2], score * score
         success = 1.0 if score >= v[b + 8] else 0.0
         if n == 0.0:
@@ -192,8 +200,10 @@ class TaskTracker:
         v[b + 6] += score
         v[b + 7] = score
         v[b + self._total_squared] += squared
-        table.remember(score)
-        table.header[CLOCK] += 1
+        recorded = header[HISTORY]
+        v[table.history_base + recorded % table.history_size] = score
+        header[HISTORY] = recorded + 1
+        header[CLOCK] += 1
 
     def update_lp_score(self, task_id: int, lp_score: float) -> None:
         """Set a task's learning progress; a task that is not tracked is ignored."""

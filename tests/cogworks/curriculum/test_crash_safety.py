@@ -12,7 +12,7 @@ import pytest
 from processes import DEADLINE, count_changes, forked, kill_after_changes, session_files, trace_opcodes
 
 from experiments.stress import pool_faults, run, torn_rows
-from metta.cogworks.curriculum import Curriculum, CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig
+from metta.cogworks.curriculum import Curriculum, CurriculumConfig, CurriculumTask, DiscreteRandomConfig, LearningProgressConfig
 from metta.cogworks.curriculum.session import list_sessions, new_session_id
 from metta.cogworks.curriculum.task_table import (
     CLOCK,
@@ -98,6 +98,8 @@ OPERATIONS: dict[str, Operation] = {
     "complete_late": lambda c: c.update_task_performance(999_999, 1.0),
     "complete_many": lambda c: c.update_tasks([last_task(c), first_task(c), 999_999], [0.25, 0.5, 0.75]),
     "evict": lambda c: (make_refresh_due(c), c.get_task(), c.update_task_performance(last_task(c), 0.25)),
+    "complete_and_draw": lambda c: c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25),
+    "complete_and_refresh": lambda c: (make_refresh_due(c), c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25)),
     "retire": lambda c: c.retire_task(last_task(c), "invalid"),
     "remove": lambda c: c.algorithm.task_tracker.remove_task(last_task(c)),
     "track": lambda c: c.algorithm.task_tracker.track_task_creation(123_456),  # drops the oldest: the pool is full
@@ -184,7 +186,7 @@ def test_killed_at_every_point_of_an_operation(algorithm: str, name: str) -> Non
 
         states = kill_everywhere(curriculum, lambda: operation(curriculum), check)
         assert states >= 1
-        if name in ("complete", "evict", "retire", "remove", "track", "rebuild_index", "clear"):
+        if name in ("complete", "complete_and_draw", "evict", "retire", "remove", "track", "rebuild_index", "clear"):
             assert in_change >= 1  # or this test kills at harmless points only
 
 

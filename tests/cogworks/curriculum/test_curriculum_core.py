@@ -55,6 +55,47 @@ def test_a_task_without_a_generator_is_its_seed(open_curriculum) -> None:
     assert str(task.task_id) in repr(task)
 
 
+@pytest.mark.parametrize("algorithm", [local(), DiscreteRandomConfig(num_active_tasks=8, use_shared_memory=False)])
+def test_completing_and_drawing_at_once_is_the_same_as_one_after_the_other(open_curriculum, algorithm) -> None:
+    one, other = open_curriculum(rooms(algorithm)), open_curriculum(rooms(algorithm))
+    at_once, apart = one.get_task(), other.get_task()
+    for k in range(300):  # through several refreshes and evictions
+        assert at_once.task_id == apart.task_id
+        score = (0.37 * k) % 1.0
+        at_once = one.complete_and_draw(at_once, score)
+        other.update_task_performance(apart.task_id, score)
+        apart = other.get_task()
+    assert one.stats() == other.stats()
+    assert without_times(one.get_state()) == without_times(other.get_state())
+
+
+def test_a_task_is_credited_by_its_id_wherever_it_stands(open_curriculum) -> None:
+    curriculum = open_curriculum(rooms())
+    task = curriculum.get_task()
+    others = [CurriculumTask(curriculum, task_id) for task_id in curriculum.probabilities() if task_id != task.task_id]
+    for slot in range(-1, 8):  # a wrong place, or none, is looked up
+        curriculum.complete_and_draw(CurriculumTask(curriculum, task.task_id, slot), 0.5)
+    assert task.state is not None
+    assert task.state.completion_count == 9
+    curriculum.retire_task(task.task_id, "its place is another's now")
+    curriculum.complete_and_draw(task, 0.5)
+    assert (curriculum.stats()["late_completions"], curriculum.stats()["num_completed"]) == (1, 9)
+    tracker = curriculum.algorithm.task_tracker
+    tracker.remove_task(others[0].task_id)  # its slot is free, and holds no task
+    curriculum.complete_and_draw(CurriculumTask(curriculum, others[0].task_id, 0), 0.5)
+    assert curriculum.stats()["late_completions"] == 2
+
+
+@pytest.mark.parametrize("score", [NAN, INF, "0.5", None])
+def test_completing_and_drawing_with_a_score_that_is_none_changes_nothing(open_curriculum, score) -> None:
+    curriculum = open_curriculum(rooms())
+    task = curriculum.get_task()
+    before = without_times(curriculum.get_state())
+    with pytest.raises(ValueError, match=f"of task {task.task_id} is not"):
+        curriculum.complete_and_draw(task, score)
+    assert without_times(curriculum.get_state()) == before
+
+
 def test_a_task_builds_its_environment_on_first_use_and_owns_it(open_curriculum) -> None:
     curriculum = open_curriculum(rooms())
     task = curriculum.get_task()

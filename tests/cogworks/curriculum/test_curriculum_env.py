@@ -19,7 +19,14 @@ from mettagrid.simulator import Simulator
 from pufferlib.pufferlib import PufferEnv
 from pydantic import BaseModel
 
-from metta.cogworks.curriculum import Curriculum, CurriculumConfig, DiscreteRandomConfig, bucketed, single_task
+from metta.cogworks.curriculum import (
+    Curriculum,
+    CurriculumConfig,
+    CurriculumTask,
+    DiscreteRandomConfig,
+    bucketed,
+    single_task,
+)
 from metta.cogworks.curriculum.curriculum_env import CurriculumEnv, InvalidTasksError
 
 ACTIONS = np.zeros(2, dtype=np.int32)
@@ -119,7 +126,7 @@ def test_an_episode_is_credited_once_with_the_mean_reward_per_agent(ending: str)
         for _ in range(9):
             run_episode(env)
         assert curriculum.stats()["num_completed"] == 10
-        assert curriculum.stats()["num_scheduled"] == 10
+        assert curriculum.stats()["num_scheduled"] == 11  # the next one too
 
 
 def test_the_finished_task_is_credited_before_the_next_is_set():
@@ -162,7 +169,18 @@ def test_a_reset_begins_another_task_and_credits_nothing():
         assert curriculum.stats()["num_completed"] == 0
         run_episode(env)
         assert curriculum.stats()["num_completed"] == 1
-        assert curriculum.stats()["num_scheduled"] == 2
+        assert curriculum.stats()["num_scheduled"] == 3  # the interrupted one, the completed one and the next
+
+
+def test_a_reset_between_two_episodes_plays_the_task_that_was_drawn_when_the_last_one_ended():
+    with pool() as curriculum:
+        env = drill(curriculum)
+        for episodes in range(1, 4):
+            run_episode(env)
+            scheduled = curriculum.stats()["num_scheduled"]
+            env.reset()
+            assert curriculum.stats()["num_scheduled"] == scheduled == episodes + 1
+            assert env.current_task is not None
 
 
 def test_step_before_reset_begins_an_episode():
@@ -342,6 +360,36 @@ def test_a_curriculum_that_builds_otherwise_is_asked():
     with Shortened(CurriculumConfig(task_generator=single_task(room()), algorithm_config=algorithm)) as curriculum:
         env = mettagrid_env(curriculum)
         assert [run_episode(env)[4]["length"] for _ in range(3)] == [2, 2, 2]
+
+
+class Alternating(Curriculum):
+    """A curriculum of a user's: it chooses for itself, and takes note of every score."""
+
+    scores: list[float]
+
+    def get_task(self) -> CurriculumTask:
+        ids = sorted(self.probabilities())
+        return CurriculumTask(self, ids[len(self.scores) % 2])
+
+    def update_task_performance(self, task_id: int, score: float) -> None:
+        self.scores.append(score)
+        super().update_task_performance(task_id, score)
+
+
+def test_a_curriculum_that_chooses_otherwise_is_asked():
+    algorithm = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
+    with Alternating(CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=algorithm)) as curriculum:
+        curriculum.scores = []
+        env = drill(curriculum)
+        played = []
+        for _ in range(4):
+            env.reset()
+            assert env.current_task is not None
+            played.append(env.current_task.task_id)
+            run_episode(env)
+        first, second = sorted(curriculum.probabilities())[:2]
+        assert played == [first, second, first, second]
+        assert curriculum.scores == [pytest.approx(2.25)] * 4
 
 
 def test_a_refused_configuration_is_not_kept():
