@@ -50,6 +50,7 @@ class ConfigStock:
         self._forget()
 
     def _forget(self) -> None:
+        # Deques, because a list of one gives its memory back whenever it is emptied.
         self._free_of_variant: dict[Hashable, deque[Any]] = {}
         self._free_of_task: dict[int, deque[Any]] = {}  # the same deques
 

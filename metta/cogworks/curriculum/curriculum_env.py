@@ -19,9 +19,10 @@ except ImportError as error:
         "CurriculumEnv needs PufferLib, which is not installed. Install it with: pip install 'metta-curriculum[train]'"
     ) from error
 
+from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
+
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.config_stock import Loan
-    from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
 
 MAX_ATTEMPTS = 1000
 """Invalid tasks in a row before giving up: one full pool of the default size, a few seconds of refused resets."""
@@ -58,7 +59,7 @@ class _Episode:
 
     def __init__(self, returns: np.ndarray | None) -> None:
         self.task: CurriculumTask | None = None  # between episodes, as is step
-        self.step: Any = None
+        self.step: Any = None  # bound when the episode begins
         self.next_task: CurriculumTask | None = None  # of the next episode, drawn when the last one ended
         self.loan: Loan | None = None  # the configuration that the environment has, between two episodes too
         self.length = 0.0
@@ -71,7 +72,8 @@ class CurriculumEnv(PufferEnv):
     An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended: the task's
     configuration is handed to the environment, then the environment is reset. It ends when every agent is
     terminated or truncated: the task is credited, exactly once, with the mean over agents of the summed rewards, and
-    the next task is drawn. An episode that a ``reset()`` interrupts is not credited.
+    the next task is drawn, so that what changes in the pool between two episodes counts from the second one on. An
+    episode that a ``reset()`` interrupts is not credited.
 
     All other attributes, reading and writing, are those of the wrapped environment, so that vector environments place
     their buffers where it looks for them. Observation space, action space and number of agents must not change between
@@ -96,6 +98,8 @@ class CurriculumEnv(PufferEnv):
         TypeError: no ``apply_task`` given and the environment has no ``set_mg_config``.
         InvalidTasksError: from ``reset()`` and ``step()``, when ``max_attempts`` tasks in a row were refused. Each
             refused task is retired from the curriculum with the reason.
+
+    What the curriculum raises when it records a score or draws a task is raised by the ``step()`` that ends the episode.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class CurriculumEnv(PufferEnv):
             returns = np.zeros(num_agents, dtype=np.float64)
         self._env: Any = env
         self._curriculum = curriculum
+        self._draws_at_once = isinstance(curriculum, Curriculum)  # and is no wrapper, which is to be asked
         self._reuse_configs = reuse_configs
         self._apply_task = apply_task
         self._read_rewards = episode_rewards
@@ -201,6 +206,7 @@ class CurriculumEnv(PufferEnv):
                     env.set_mg_config(config)
                 else:
                     self._apply_task(env, config)
+                del config  # or a refusal's traceback would refer to it, and the stock not take it back
                 outcome = env.reset() if seed is None else env.reset(seed=seed)
             except REFUSALS as error:
                 _forget_closed_simulation(env)
@@ -243,7 +249,10 @@ class CurriculumEnv(PufferEnv):
         for reward in rewards.tolist():  # of few agents: numpy's mean takes several times as long
             total += reward
         score = total / len(rewards)
-        episode.next_task = self._curriculum.complete_and_draw(task, score)
+        if self._draws_at_once:
+            episode.next_task = self._curriculum.complete_and_draw(task, score)
+        else:
+            self._curriculum.update_task_performance(task.task_id, score)
         ended = {"reward": score, "length": episode.length}
         if self._read_stats is not None:
             ended.update(self._read_stats(self._env))
@@ -284,6 +293,7 @@ _OWN_NAMES = frozenset(
     {
         "_apply_task",
         "_curriculum",
+        "_draws_at_once",
         "_env",
         "_episode",
         "_max_attempts",

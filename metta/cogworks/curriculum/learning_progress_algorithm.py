@@ -229,11 +229,11 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         if scorer is not None:
             clock = table.header[CLOCK]
             scorer.update_row(v, b, x, v[b + 2], clock)
-            self.task_tracker.record(b, score)
+            self.task_tracker.record_at(b, score)
             v[b + 4] = scorer.score_row(v, b, v[SCORE_LOW], v[SCORE_HIGH], clock + 1)
         else:
             self.scorer.update_with_score(task_id, x)
-            self.task_tracker.record(b, score)
+            self.task_tracker.record_at(b, score)
             v[b + 4] = validate_score(task_id, self.scorer.score_task(task_id, self.task_tracker))
         table.commit()
 

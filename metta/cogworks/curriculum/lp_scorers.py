@@ -147,8 +147,7 @@ class ColumnScorer(LPScorer, ABC):
         with self.tracker.table as table:
             slot = table.find(task_id)
             if slot >= 0:
-                table.save_row(slot)
-                b = table.base(slot)
+                b = table.save_row(slot)
                 self.update_row(table.values, b, score, table.values[b + 2], table.clock)
                 table.commit()
 
@@ -156,9 +155,9 @@ class ColumnScorer(LPScorer, ABC):
         with self.tracker.table as table:
             slot = table.find(task_id)
             if slot >= 0:
-                table.save_row(slot)
+                b = table.save_row(slot)
                 for offset in self._at.values():
-                    table.values[table.base(slot) + offset] = 0.0
+                    table.values[b + offset] = 0.0
                 table.commit()
 
     def get_stats(self) -> dict[str, float]:
@@ -485,7 +484,7 @@ class PosteriorLPScorer(ColumnScorer):
         v[b + self._p00] = p00 * g
         v[b + self._p01] = p01 * g
         p11 -= p01 * p01 * h * g
-        v[b + self._p11] = p11 if p11 > _LEAST_SLOPE_VARIANCE else _LEAST_SLOPE_VARIANCE
+        v[b + self._p11] = _LEAST_SLOPE_VARIANCE if p11 < _LEAST_SLOPE_VARIANCE else p11
         v[b + self._last] = clock
         v[b + self._record], v[b + self._unit], v[b + self._origin] = record, new_unit, low
 

@@ -160,6 +160,14 @@ class TableLayout:
         self.slice_axes = slice_axes
         self.extra_columns = len(declared)
         self.row_size = task_struct_size + len(declared)
+        # The largest change, an exchange of tasks, journals the header, the row, a group for the label and for each slice, two
+        # entries of the index and a retired id, each with its place and length.
+        room = _JOURNAL_BYTES - (_HEADER_BYTES + 16 + 16 + (1 + slice_axes) * (8 * _GROUP_WORDS + 16) + 3 * (8 + 16))
+        if 8 * self.row_size > room:
+            raise ValueError(
+                f"rows of {self.row_size} columns are not allowed: with {slice_axes} slice axes they have at most {room // 8}, "
+                "so that a crash in the middle of a change can be undone; use a smaller task_struct_size, or fewer columns"
+            )
         self.batch = _batch(max_tasks)
         self.index_size = 1 << max(4, (2 * max_tasks - 1).bit_length())  # at most half full
         offset = 0
@@ -381,7 +389,7 @@ class TaskTable:
     def find(self, task_id: int, hint: int = -1) -> int:
         """Slot of a task, or -1. Lock held, or the row's id is to be checked after reading. ``hint``: the slot where it was."""
         index, values, base, size = self._index_values, self.values, self.rows_base, self.row_size
-        if hint >= 0:
+        if 0 <= hint < self.layout.max_tasks:
             b = base + hint * size
             if int(values[b]) == task_id and values[b + self._active]:
                 return hint

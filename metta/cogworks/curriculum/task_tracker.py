@@ -179,15 +179,15 @@ class TaskTracker:
             b = table.save_row(slot)
             if success_threshold is not None:
                 table.values[b + 8] = success_threshold
-            self.record(b, score)
+            self.record_at(b, score)
             if lp_score is not None:
                 table.values[b + 4] = lp_score
             table.commit()
 
-    def record(self, b: int, score: float) -> None:
-        """Add one completion to the row at ``b``, which is journaled. Lock held. The averages begin at the first score."""
+    def record_at(self, base: int, score: float) -> None:
+        """Add one completion to the row at ``base``, which is journaled. Lock held. The averages begin at the first score."""
         table, alpha = self.table, self.ema_alpha
-        v, header = table.values, table.header
+        v, b, header = table.values, base, table.header
         n, squared = v[b + 2], score * score
         success = 1.0 if score >= v[b + 8] else 0.0
         if n == 0.0:

@@ -73,17 +73,84 @@ def test_a_task_is_credited_by_its_id_wherever_it_stands(open_curriculum) -> Non
     curriculum = open_curriculum(rooms())
     task = curriculum.get_task()
     others = [CurriculumTask(curriculum, task_id) for task_id in curriculum.probabilities() if task_id != task.task_id]
-    for slot in range(-1, 8):  # a wrong place, or none, is looked up
+    for slot in (*range(-1, 8), 8, 10**9):  # a wrong place, or none, is looked up
         curriculum.complete_and_draw(CurriculumTask(curriculum, task.task_id, slot), 0.5)
     assert task.state is not None
-    assert task.state.completion_count == 9
+    assert task.state.completion_count == 11
     curriculum.retire_task(task.task_id, "its place is another's now")
     curriculum.complete_and_draw(task, 0.5)
-    assert (curriculum.stats()["late_completions"], curriculum.stats()["num_completed"]) == (1, 9)
+    assert (curriculum.stats()["late_completions"], curriculum.stats()["num_completed"]) == (1, 11)
     tracker = curriculum.algorithm.task_tracker
     tracker.remove_task(others[0].task_id)  # its slot is free, and holds no task
     curriculum.complete_and_draw(CurriculumTask(curriculum, others[0].task_id, 0), 0.5)
     assert curriculum.stats()["late_completions"] == 2
+
+
+@pytest.mark.parametrize("task_id", [-1, 2**60, 2.5, "7", None, True])
+def test_completing_and_drawing_with_an_id_that_is_none_changes_nothing(open_curriculum, task_id) -> None:
+    curriculum = open_curriculum(rooms())
+    before = without_times(curriculum.get_state())
+    with pytest.raises(ValueError, match=r"task id .* is not valid"):
+        curriculum.complete_and_draw(CurriculumTask(curriculum, task_id), 0.5)
+    assert without_times(curriculum.get_state()) == before
+
+
+def test_completing_and_drawing_takes_numpy_ids(open_curriculum) -> None:
+    curriculum = open_curriculum(rooms())
+    task = curriculum.get_task()
+    curriculum.complete_and_draw(CurriculumTask(curriculum, np.int64(task.task_id)), np.float32(0.5))  # type: ignore[arg-type]
+    assert task.state is not None
+    assert task.state.completion_count == 1
+
+
+def test_tasks_know_their_slots(open_curriculum) -> None:
+    curriculum = open_curriculum(rooms())
+    ids = curriculum.algorithm.task_tracker.get_all_tracked_tasks()
+    for task in (*curriculum.get_tasks(20), curriculum.get_task(), curriculum.complete_and_draw(curriculum.get_task(), 0.5)):
+        assert ids[task.slot] == task.task_id
+
+
+class Noting(Curriculum):
+    """A subclass of a user's that overrides one of the two."""
+
+    noted: int
+
+    def update_task_performance(self, task_id: int, score: float) -> None:
+        self.noted += 1
+        super().update_task_performance(task_id, score)
+
+
+def test_completing_and_drawing_asks_what_was_put_in_the_place_of_either(open_curriculum, monkeypatch) -> None:
+    with Noting(rooms()) as noting:
+        noting.noted = 0
+        noting.complete_and_draw(noting.get_task(), 0.5)
+        assert noting.noted == 1
+    curriculum = open_curriculum(rooms())
+    first, second = curriculum.get_tasks(2)
+    monkeypatch.setattr(curriculum, "get_task", lambda: second)
+    assert curriculum.complete_and_draw(first, 0.5) is second
+    monkeypatch.undo()
+    monkeypatch.setattr(Curriculum, "get_task", lambda self: second)
+    assert curriculum.complete_and_draw(first, 0.5) is second
+    assert curriculum.stats()["num_completed"] == 2
+
+
+def test_threads_that_complete_and_draw_at_once(open_curriculum) -> None:
+    curriculum = open_curriculum(rooms(local(num_active_tasks=64)))
+
+    def play() -> None:
+        task = curriculum.get_task()
+        for _ in range(200):
+            task = curriculum.complete_and_draw(task, 0.5)
+
+    threads = [threading.Thread(target=play) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stats = curriculum.stats()
+    assert stats["num_completed"] + stats["late_completions"] == 1600
+    assert stats["num_scheduled"] == 1608
 
 
 @pytest.mark.parametrize("score", [NAN, INF, "0.5", None])

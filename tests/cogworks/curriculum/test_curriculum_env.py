@@ -28,6 +28,7 @@ from metta.cogworks.curriculum import (
     single_task,
 )
 from metta.cogworks.curriculum.curriculum_env import CurriculumEnv, InvalidTasksError
+from metta.cogworks.curriculum.task_table import STALE
 
 ACTIONS = np.zeros(2, dtype=np.int32)
 
@@ -390,6 +391,63 @@ def test_a_curriculum_that_chooses_otherwise_is_asked():
         first, second = sorted(curriculum.probabilities())[:2]
         assert played == [first, second, first, second]
         assert curriculum.scores == [pytest.approx(2.25)] * 4
+
+
+class Wrapper:
+    """Not a curriculum, but in the place of one: it takes note of what is asked for."""
+
+    def __init__(self, curriculum: Curriculum) -> None:
+        self.curriculum = curriculum
+        self.asked: list[str] = []
+
+    def get_task(self) -> CurriculumTask:
+        self.asked.append("get_task")
+        return self.curriculum.get_task()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self.curriculum, name)
+
+
+def test_a_wrapper_of_a_curriculum_is_asked():
+    with pool() as curriculum:
+        wrapper: Any = Wrapper(curriculum)
+        env = CurriculumEnv(DrillEnv(), wrapper, apply_task=set_drill)
+        for _ in range(3):
+            run_episode(env)
+        assert wrapper.asked == ["get_task", "update_task_performance"] * 3
+        assert curriculum.stats()["num_completed"] == 3
+
+
+def test_when_the_draw_fails_the_completion_stays_and_counts_once(monkeypatch):
+    with pool() as curriculum:
+        env = drill(curriculum)
+        run_episode(env)
+        distribution = curriculum.algorithm.distribution
+        monkeypatch.setattr(curriculum.algorithm, "distribution", lambda: distribution() * float("nan"))
+        curriculum.algorithm.task_tracker.table.header[STALE] = 1
+        with pytest.raises(ValueError, match="not finite"):
+            run_episode(env)
+        assert curriculum.get_base_stats()["num_completed"] == 2
+        with pytest.raises(ValueError, match="not finite"):
+            env.step(ACTIONS)
+        monkeypatch.undo()
+        run_episode(env)
+        assert curriculum.get_base_stats()["num_completed"] == 3
+
+
+def test_a_task_that_left_the_pool_before_its_episode_began_counts_as_late():
+    with pool() as curriculum:
+        env = drill(curriculum)
+        run_episode(env)
+        env.reset()
+        assert env.current_task is not None
+        curriculum.retire_task(env.current_task.task_id, "for the test")
+        run_episode(env)
+        stats = curriculum.get_base_stats()
+        assert (stats["num_completed"], stats["late_completions"]) == (1, 1)
+        run_episode(env)
+        assert curriculum.get_base_stats()["num_completed"] == 2
 
 
 def test_a_refused_configuration_is_not_kept():

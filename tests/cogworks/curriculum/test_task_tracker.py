@@ -17,7 +17,7 @@ from metta.cogworks.curriculum import (
     TaskTracker,
     create_task_tracker,
 )
-from metta.cogworks.curriculum.task_table import MAX_GROUPS
+from metta.cogworks.curriculum.task_table import INVALID, MAX_GROUPS
 from tests.cogworks.curriculum.states import as_json
 
 SCORES = [0.0, 1.0, 0.25, 0.75, -2.0, 30.0]
@@ -162,6 +162,25 @@ def test_the_largest_ids_are_exact(tracker: TaskTracker, task_id: int) -> None:
     tracker.update_task_performance(task_id, 0.5)
     assert tracker.get_all_tracked_tasks() == [task_id]
     assert tracker.get_task_state(task_id).task_id == task_id
+
+
+def test_rows_that_the_journal_cannot_hold_are_refused_and_the_widest_allowed_are_exchanged_whole() -> None:
+    with pytest.raises(ValueError, match="rows of 3003 columns are not allowed: with 0 slice axes they have at most") as refused:
+        TaskTracker(max_memory_tasks=4, task_struct_size=3000)
+    widest = int(str(refused.value).split("at most ")[1].split(",")[0])
+    tracker = TaskTracker(max_memory_tasks=4, task_struct_size=widest - 3)
+    table = tracker.table
+    for task_id in range(4):
+        tracker.track_task_creation(task_id)
+        with table:
+            table.describe(table.find(task_id), "a label", ())
+        tracker.update_task_performance(task_id, 0.5)
+    with table:
+        names = [table.group_name(slot) for slot in range(4)]
+        table.exchange(table.find(2), 9, {}, INVALID)
+    assert names == ["a label"] * 4
+    assert tracker.get_all_tracked_tasks() == [0, 1, 9, 3]
+    assert tracker.get_global_stats()["total_completions"] == 4
 
 
 def test_columns() -> None:
