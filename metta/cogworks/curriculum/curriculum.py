@@ -634,6 +634,10 @@ class Curriculum(StatsLogger):
             self._describe(task_id)
         return CurriculumTask(self, task_id, slot)
 
+    def holds(self, task: CurriculumTask) -> bool:
+        """Whether the task is in the pool. Does not wait for the lock: another process may exchange the task at any time."""
+        return self._table.find(task.task_id, task.slot) >= 0
+
     def update_tasks(self, task_ids: Iterable[int], scores: Iterable[float]) -> None:
         """Record several completions. All are checked before any is recorded."""
         checked = [validate_completion(task_id, score) for task_id, score in _same_length(task_ids, scores)]

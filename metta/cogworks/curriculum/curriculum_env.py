@@ -6,6 +6,7 @@ module only when ``CurriculumEnv`` is asked for.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -20,6 +21,7 @@ except ImportError as error:
     ) from error
 
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
+from metta.cogworks.curriculum.session import SessionClosedError
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.config_stock import Loan
@@ -72,8 +74,8 @@ class CurriculumEnv(PufferEnv):
     An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended: the task's
     configuration is handed to the environment, then the environment is reset. It ends when every agent is
     terminated or truncated: the task is credited, exactly once, with the mean over agents of the summed rewards, and
-    the next task is drawn, so that what changes in the pool between two episodes counts from the second one on. An
-    episode that a ``reset()`` interrupts is not credited.
+    the next task is drawn (another one if it has left the pool when its episode begins). An episode that a ``reset()``
+    interrupts is not credited.
 
     All other attributes, reading and writing, are those of the wrapped environment, so that vector environments place
     their buffers where it looks for them. Observation space, action space and number of agents must not change between
@@ -176,11 +178,6 @@ class CurriculumEnv(PufferEnv):
             return (*result[:4], self._end_episode(result[4]))
         return result
 
-    def _step_and_sum(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any]:
-        result = self._env.step(actions)
-        self._episode.returns += result[1]
-        return result
-
     def close(self) -> None:
         """Close the wrapped environment; the curriculum stays open."""
         self._env.close()
@@ -195,7 +192,7 @@ class CurriculumEnv(PufferEnv):
         reason: Exception | None = None
         for _ in range(self._max_attempts):
             task, episode.next_task = episode.next_task, None
-            if task is None:
+            if task is None or not curriculum.holds(task):
                 task = curriculum.get_task()
             loan = None
             try:
@@ -219,7 +216,7 @@ class CurriculumEnv(PufferEnv):
                 episode.step = env.step
             else:
                 episode.returns[:] = 0.0
-                episode.step = self._step_and_sum
+                episode.step = functools.partial(_step_and_sum, env, episode.returns)
             last, episode.loan = episode.loan, loan
             if configs is not None and last is not None:
                 configs.take_back(last)
@@ -232,6 +229,8 @@ class CurriculumEnv(PufferEnv):
     def _retire(self, task_id: int, error: Exception) -> None:
         try:
             self._curriculum.retire_task(task_id, f"{type(error).__name__}: {error}")
+        except SessionClosedError:
+            raise
         except RuntimeError as empty:  # that was the last task
             raise InvalidTasksError(str(empty)) from error
 
@@ -303,6 +302,12 @@ _OWN_NAMES = frozenset(
         "_seed",
     }
 )
+
+
+def _step_and_sum(env: Any, returns: np.ndarray, actions: np.ndarray) -> Any:
+    result = env.step(actions)
+    returns += result[1]
+    return result
 
 
 def _all_over(terminals: np.ndarray, truncations: np.ndarray) -> bool:

@@ -49,7 +49,8 @@ def validate_completion(task_id: Any, score: Any) -> tuple[int, float]:
     """Id and score as int and float. Raises ValueError for an id that cannot be one, and for a score that is not finite."""
     if type(task_id) is int and 0 <= task_id <= MAX_TASK_ID and type(score) is float and abs(score) < MAX_ABS_SCORE:
         return task_id, score  # on the path of every episode: at once, for what comes from an environment
-    return validate_task_id(task_id), validate_score(task_id, score)
+    task_id = validate_task_id(task_id)
+    return task_id, validate_score(task_id, score)
 
 
 def _as_float(task_id: object, score: Any) -> float:

@@ -160,6 +160,8 @@ def test_completing_and_drawing_with_a_score_that_is_none_changes_nothing(open_c
     before = without_times(curriculum.get_state())
     with pytest.raises(ValueError, match=f"of task {task.task_id} is not"):
         curriculum.complete_and_draw(task, score)
+    with pytest.raises(ValueError, match=f"of task {task.task_id} is not"):  # a float id is an id, and told as one
+        curriculum.update_task_performance(float(task.task_id), score)  # type: ignore[arg-type]
     assert without_times(curriculum.get_state()) == before
 
 

@@ -1,10 +1,12 @@
 """CurriculumEnv over mettagrid's environment and over a native PufferLib one, in every vector backend."""
 
+import gc
 import multiprocessing
 import pickle
 import subprocess
 import sys
 import textwrap
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -28,6 +30,7 @@ from metta.cogworks.curriculum import (
     single_task,
 )
 from metta.cogworks.curriculum.curriculum_env import CurriculumEnv, InvalidTasksError
+from metta.cogworks.curriculum.session import SessionClosedError
 from metta.cogworks.curriculum.task_table import STALE
 
 ACTIONS = np.zeros(2, dtype=np.int32)
@@ -436,18 +439,56 @@ def test_when_the_draw_fails_the_completion_stays_and_counts_once(monkeypatch):
         assert curriculum.get_base_stats()["num_completed"] == 3
 
 
-def test_a_task_that_left_the_pool_before_its_episode_began_counts_as_late():
+def test_a_task_that_left_the_pool_before_its_episode_began_is_not_played():
     with pool() as curriculum:
         env = drill(curriculum)
         run_episode(env)
-        env.reset()
-        assert env.current_task is not None
-        curriculum.retire_task(env.current_task.task_id, "for the test")
+        for task_id in list(curriculum.probabilities()):
+            curriculum.retire_task(task_id, "for the test")
         run_episode(env)
         stats = curriculum.get_base_stats()
-        assert (stats["num_completed"], stats["late_completions"]) == (1, 1)
+        assert (stats["num_completed"], stats["late_completions"]) == (2, 0)
+
+
+def test_the_task_that_was_drawn_is_not_played_after_another_pool_was_loaded():
+    with pool() as curriculum, pool(seed=1) as other:
+        env = drill(curriculum)
         run_episode(env)
-        assert curriculum.get_base_stats()["num_completed"] == 2
+        curriculum.load_state(other.get_state())
+        run_episode(env)
+        stats = curriculum.get_base_stats()
+        assert (stats["num_completed"], stats["late_completions"]) == (1, 0)
+
+
+def test_an_environment_whose_rewards_are_summed_here_goes_with_its_last_reference():
+    with pool() as curriculum:
+        inner = DrillEnv()
+        gone = weakref.ref(inner)
+        env = CurriculumEnv(inner, curriculum, apply_task=set_drill)
+        env.step(ACTIONS)
+        gc.disable()
+        try:
+            del env, inner
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+def test_a_refused_task_of_a_closed_session_is_told_as_closed():
+    refused: list[int] = []
+
+    def apply(env: DrillEnv, task: Drill) -> None:
+        if refused:
+            raise ValueError("no")
+        env.task = task
+
+    algorithm = DiscreteRandomConfig(num_active_tasks=4)
+    with CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=algorithm).make() as curriculum:
+        env = CurriculumEnv(DrillEnv(), curriculum, apply_task=apply)
+        run_episode(env)
+    refused.append(1)
+    with pytest.raises(SessionClosedError):
+        env.step(ACTIONS)
 
 
 def test_a_refused_configuration_is_not_kept():
