@@ -203,7 +203,6 @@ class CurriculumEnv(PufferEnv):
                     env.set_mg_config(config)
                 else:
                     self._apply_task(env, config)
-                del config  # or a refusal's traceback would refer to it, and the stock not take it back
                 outcome = env.reset() if seed is None else env.reset(seed=seed)
             except REFUSALS as error:
                 _forget_closed_simulation(env)
@@ -220,6 +219,7 @@ class CurriculumEnv(PufferEnv):
             last, episode.loan = episode.loan, loan
             if configs is not None and last is not None:
                 configs.take_back(last)
+            reason = None  # whose traceback refers to this frame, and so to the configuration
             return outcome
         raise InvalidTasksError(
             f"every task was invalid: {self._max_attempts} tasks in a row were refused, the last one because of "

@@ -491,6 +491,22 @@ def test_a_refused_task_of_a_closed_session_is_told_as_closed():
         env.step(ACTIONS)
 
 
+def test_what_is_played_after_a_refusal_comes_back_at_once():
+    """Not only when the garbage collector has run: a refusal refers to the frame that goes on with the next task."""
+    with pool(bucketed(room(), {"game.map_builder.width": [2, 6]})) as curriculum:  # all wall: see above
+        env = mettagrid_env(curriculum)
+        assert curriculum.configs is not None
+        gc.disable()
+        try:
+            env.reset()
+            for _ in range(20):
+                env.reset()
+                assert len(curriculum.configs) == 1  # two of width 6 take turns: one is played, the other is back
+        finally:
+            gc.enable()
+        assert curriculum.stats()["num_invalid"] > 0
+
+
 def test_a_refused_configuration_is_not_kept():
     with pool(bucketed(room(), {"game.map_builder.width": [2, 6]})) as curriculum:  # all wall: see above
         env = mettagrid_env(curriculum)
