@@ -1,8 +1,10 @@
-"""What the curriculum costs, measured beside a yardstick: ``uv run tools/run.py benchmarks.curriculum``.
+"""What the curriculum costs, measured beside a yardstick: ``uv run tools/run.py
+benchmarks.curriculum``.
 
-A time alone says as much about the machine as about the code. So every time is taken together with a yardstick that the
-same process runs in turn with it (A B A B ...), and what is reported is the median, over the turns, of the ratio within a
-turn: other programs on the machine slow both down alike.
+A time alone says as much about the machine as about the code. So every time is taken together with
+a yardstick that the same process runs in turn with it (A B A B ...), and what is reported is the
+median, over the turns, of the ratio within a turn: other programs on the machine slow both down
+alike.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ LARGE = 1000  # the large pool holds this many times the tasks of the small one
 
 @dataclass(frozen=True)
 class Figure:
-    """A key of the JSON line, what it means, and the bar it is measured against ("at most" unless ``at_least``)."""
+    """A key of the JSON line, what it means, and the bar it is measured against ("at most" unless
+    ``at_least``)."""
 
     key: str
     meaning: str
@@ -55,24 +58,40 @@ class Figure:
 
 
 FIGURES = (
-    Figure("episode_vs_numpy_choice_1k", "get_task + update_task_performance ÷ numpy choice(1000, p=p), medians", 1.0),
+    Figure(
+        "episode_vs_numpy_choice_1k",
+        "get_task + update_task_performance ÷ numpy choice(1000, p=p), medians",
+        1.0,
+    ),
     Figure("episode_1m_vs_1k", "the same at 1,000,000 tasks ÷ at 1,000, medians", 2.0),
     Figure("episode_p99_vs_p50", "99th percentile of the same ÷ its median, 1,000 tasks", 10.0),
     Figure("create_1k_ms", "creating a curriculum of 1,000 tasks", 50.0),
     Figure("create_1m_ms", "creating a curriculum of 1,000,000 tasks", 2000.0),
     Figure("bytes_per_task", "shared memory per task, 1,000 tasks", 512.0),
-    Figure("eight_vs_two_processes", "episodes a second of 8 processes on one pool ÷ of 2", 0.8, at_least=True),
+    Figure(
+        "eight_vs_two_processes",
+        "episodes a second of 8 processes on one pool ÷ of 2",
+        0.8,
+        at_least=True,
+    ),
     Figure("stats_1k_ms", "stats() after a completion, 1,000 tasks", 2.0),
-    Figure("throughput_kept", "agent steps a second with the curriculum ÷ with a fixed configuration", 0.97, at_least=True),
+    Figure(
+        "throughput_kept",
+        "agent steps a second with the curriculum ÷ with a fixed configuration",
+        0.97,
+        at_least=True,
+    ),
     Figure("build_vs_deep_copy", "building a task's arena, four buckets ÷ a deep copy of it", 0.1),
 )
 
 
 def curriculum(tasks: int = 1000, processes: int = 8, out: Path | None = None) -> CommandTool:
-    """What the curriculum costs, each time beside a yardstick; about a minute. The last line is one JSON object.
+    """What the curriculum costs, each time beside a yardstick; about a minute. The last line is one
+    JSON object.
 
     Args:
-        tasks: size of the small pool ("1k" in the keys); the large one ("1m") has a thousand times as many.
+        tasks: size of the small pool ("1k" in the keys); the large one ("1m") has a thousand times
+            as many.
         processes: how many processes are compared with two ("eight" in the keys).
         out: file to write the JSON object to as well.
     """
@@ -103,7 +122,9 @@ def run(tasks: int, processes: int, out: Path | None) -> None:
         "met": all(figure.met(result[figure.key]) for figure in FIGURES),
         "tasks": tasks,
         "processes": processes,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "absolute": {key: round(value, 3) for key, value in absolute.items()},
         "versions": versions(),
     }
@@ -120,22 +141,32 @@ def run(tasks: int, processes: int, out: Path | None) -> None:
 def figures_table(result: dict[str, Any]) -> Table:
     """One row per figure: what it is, its value, its bar."""
     table = Table(title=f"curriculum, {result['tasks']:,} tasks, {result['cores']} cores")
-    for header, justify in (("figure", "left"), ("meaning", "left"), ("value", "right"), ("bar", "right"), ("", "left")):
+    for header, justify in (
+        ("figure", "left"),
+        ("meaning", "left"),
+        ("value", "right"),
+        ("bar", "right"),
+        ("", "left"),
+    ):
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
     for figure in FIGURES:
         value = result[figure.key]
         bar = f"{'≥' if figure.at_least else '≤'} {figure.bar:g}"
-        table.add_row(figure.key, figure.meaning, f"{value:.3g}", bar, "ok" if figure.met(value) else "missed")
+        table.add_row(
+            figure.key, figure.meaning, f"{value:.3g}", bar, "ok" if figure.met(value) else "missed"
+        )
     return table
 
 
 def versions() -> dict[str, str]:
     """Versions of what was measured and of what it was measured against."""
     packages = ("metta-curriculum", "numpy", "pydantic", "mettagrid", "pufferlib-core")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in packages
+    }
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Pools
 
 
@@ -146,7 +177,9 @@ def room_generator() -> BucketedTaskGenerator.Config:
     room = MettaGridConfig.EmptyRoom(num_agents=AGENTS)
     room.game.max_steps = EPISODE_STEPS
     config = BucketedTaskGenerator.Config.from_mg(room)
-    return config.add_bucket("game.map_builder.width", [8, 10, 12]).add_bucket("game.map_builder.height", [8, 10, 12])
+    return config.add_bucket("game.map_builder.width", [8, 10, 12]).add_bucket(
+        "game.map_builder.height", [8, 10, 12]
+    )
 
 
 def pool_config(tasks: int) -> CurriculumConfig:
@@ -166,7 +199,8 @@ def pool(tasks: int) -> Iterator[Curriculum]:
 
 
 def play(curriculum: Curriculum, scores: list[float]) -> np.ndarray:
-    """One episode of no length per score. Returns the nanoseconds each took, shape ``(len(scores),)``."""
+    """One episode of no length per score. Returns the nanoseconds each took, shape
+    ``(len(scores),)``."""
     clock = time.perf_counter_ns
     taken = np.empty(len(scores))
     for i, score in enumerate(scores):
@@ -193,12 +227,13 @@ def noisy_scores(n: int, seed: int = 0) -> list[float]:
     return np.random.default_rng(seed).random(n).tolist()
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Measurements: each returns figures, and absolute times with their unit in the name
 
 
 def episode_cost(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
-    """``get_task`` and ``update_task_performance`` against numpy's ``choice``, and at a thousand times the tasks.
+    """``get_task`` and ``update_task_performance`` against numpy's ``choice``, and at a thousand
+    times the tasks.
 
     The amortised times are means, refreshes of the distribution included.
     """
@@ -211,15 +246,29 @@ def episode_cost(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
         for turn in range(21):
             episode = play(small, noisy_scores(2000, turn))
             choice = timed(lambda: rng.choice(tasks, p=probability), 500)
-            small_ratio.append((np.median(episode) / np.median(choice), np.mean(episode) / np.mean(choice)))
+            small_ratio.append(
+                (np.median(episode) / np.median(choice), np.mean(episode) / np.mean(choice))
+            )
             tail.append(np.percentile(episode, 99) / np.median(episode))
-            absolute.append((np.median(episode), np.mean(episode), np.percentile(episode, 99), np.median(choice)))
+            absolute.append(
+                (
+                    np.median(episode),
+                    np.mean(episode),
+                    np.percentile(episode, 99),
+                    np.median(choice),
+                )
+            )
         period = lag_bound(large)  # so that every turn contains one refresh
         play(big, noisy_scores(period))
         large_ratio, large_absolute = [], []
         for turn in range(5):
-            at_large, at_small = play(big, noisy_scores(period, turn)), play(small, noisy_scores(period, turn))
-            large_ratio.append((np.median(at_large) / np.median(at_small), np.mean(at_large) / np.mean(at_small)))
+            at_large, at_small = (
+                play(big, noisy_scores(period, turn)),
+                play(small, noisy_scores(period, turn)),
+            )
+            large_ratio.append(
+                (np.median(at_large) / np.median(at_small), np.mean(at_large) / np.mean(at_small))
+            )
             large_absolute.append((np.median(at_large), np.mean(at_large)))
     ratio, ratio_large = np.median(small_ratio, axis=0), np.median(large_ratio, axis=0)
     times, times_large = np.median(absolute, axis=0) / 1e3, np.median(large_absolute, axis=0) / 1e3
@@ -243,7 +292,8 @@ def episode_cost(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def creation_cost(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Creating a shared curriculum, its memory per task, and ``stats()`` right after a completion."""
+    """Creating a shared curriculum, its memory per task, and ``stats()`` right after a
+    completion."""
 
     def create(n: int) -> float:
         config = pool_config(n)
@@ -306,12 +356,16 @@ def process_scaling(tasks: int, processes: int) -> tuple[dict[str, float], dict[
     ratio = float(np.median([turn[1] / turn[0] for turn in rates]))
     return (
         {"eight_vs_two_processes": ratio},
-        {"two_processes_episodes_per_second": float(two), "eight_processes_episodes_per_second": float(many)},
+        {
+            "two_processes_episodes_per_second": float(two),
+            "eight_processes_episodes_per_second": float(many),
+        },
     )
 
 
 def work(end: Connection, shared: Curriculum) -> None:
-    """A worker process: episodes from one time to another, as often as it is told; replies how many it did."""
+    """A worker process: episodes from one time to another, as often as it is told; replies how many
+    it did."""
     scores = noisy_scores(64, os.getpid())
     play(shared, scores)
     end.send(0)
@@ -326,12 +380,14 @@ def work(end: Connection, shared: Curriculum) -> None:
 
 
 def throughput(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Agent steps a second of mettagrid with a curriculum, and with a fixed configuration from the same buckets.
+    """Agent steps a second of mettagrid with a curriculum, and with a fixed configuration from the
+    same buckets.
 
-    Both environments live in this process and take turns of five episodes. The fixed configuration changes from turn to
-    turn, so that the shape of one room does not decide, and both environments are made anew five times, so that where they
-    lie in memory does not. A turn's ratio has a standard deviation of 0.025, because its rooms differ; the median of 500 turns
-    has a standard error of 1.25 · 0.025 / √500 = 0.0014.
+    Both environments live in this process and take turns of five episodes. The fixed configuration
+    changes from turn to turn, so that the shape of one room does not decide, and both environments
+    are made anew five times, so that where they lie in memory does not. A turn's ratio has a
+    standard deviation of 0.025, because its rooms differ; the median of 500 turns has a standard
+    error of 1.25 · 0.025 / √500 = 0.0014.
     """
     from mettagrid.envs.mettagrid_puffer_env import MettaGridPufferEnv
     from mettagrid.simulator import Simulator
@@ -352,7 +408,9 @@ def throughput(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
 
         for _ in range(5):
             fixed, guided = new_env(), CurriculumEnv(new_env(), shared)
-            actions = np.random.default_rng(0).integers(0, fixed.single_action_space.n, (EPISODE_STEPS, AGENTS), np.int32)
+            actions = np.random.default_rng(0).integers(
+                0, fixed.single_action_space.n, (EPISODE_STEPS, AGENTS), np.int32
+            )
             fixed.reset()
             guided.reset()
             for _ in range(10):  # warm: every room has been played
@@ -377,7 +435,8 @@ def throughput(tasks: int) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def build_cost() -> tuple[dict[str, float], dict[str, float]]:
-    """Building the configuration of one task of the arena with four buckets, and one deep copy of the arena."""
+    """Building the configuration of one task of the arena with four buckets, and one deep copy of
+    the arena."""
     from mettagrid.builder.envs import make_arena
 
     arena = make_arena(num_agents=24)

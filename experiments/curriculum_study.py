@@ -1,8 +1,9 @@
-"""Does a curriculum make agents learn more in the same number of steps? ``uv run tools/run.py curriculum_study.compare``.
+"""Does a curriculum make agents learn more in the same number of steps? ``uv run tools/run.py
+curriculum_study.compare``.
 
-Trains each arm (``experiments.arms``) on errands (``experiments.study.tasks``) of very different difficulty, some of them
-impossible, with the same seeds and the same number of agent steps. Every policy is then evaluated on all errands equally
-often, on maps that no training has seen.
+Trains each arm (``experiments.arms``) on errands (``experiments.study.tasks``) of very different
+difficulty, some of them impossible, with the same seeds and the same number of agent steps. Every
+policy is then evaluated on all errands equally often, on maps that no training has seen.
 """
 
 from __future__ import annotations
@@ -39,23 +40,26 @@ def compare(
     processes: int = 2,
     smoke: bool = False,
 ) -> CommandTool:
-    """Train and evaluate every arm with every seed; the same command goes on with a study that was interrupted.
+    """Train and evaluate every arm with every seed; the same command goes on with a study that was
+    interrupted.
 
-    Writes out/results.json and plots, and prints one line of JSON last: arm -> {mean, worst_tenth, delta_vs_uniform,
-    ci_low, ci_high}. More arms and more seeds can be added to a finished study.
+    Writes out/results.json and plots, and prints one line of JSON last: arm -> {mean, worst_tenth,
+    delta_vs_uniform, ci_low, ci_high}. More arms and more seeds can be added to a finished study.
 
     Args:
         arms: comma-separated names from experiments/arms.py, or all.
         seeds: how many training seeds; each arm gets the same ones.
         seed: the first of them.
         out: folder of the study.
-        total_timesteps: agent steps of one run. Default 5,000,000: by then one-step errands are learned, two-step ones
-            mostly, longer ones partly; see docs/evidence.md. With smoke 16,384.
+        total_timesteps: agent steps of one run. Default 5,000,000: by then one-step errands are
+            learned, two-step ones mostly, longer ones partly; see docs/evidence.md. With smoke
+            16,384.
         num_envs: environments of one run, of four agents each; default 32, with smoke 8.
-        num_workers: worker processes of one run; 1 steps its environments in the run's own process, which is fastest
-            when all cores have a run.
+        num_workers: worker processes of one run; 1 steps its environments in the run's own process,
+            which is fastest when all cores have a run.
         processes: runs at once; one per core.
-        smoke: a study in miniature (one seed, uniform and default, seconds): shows that it works, and nothing else.
+        smoke: a study in miniature (one seed, uniform and default, seconds): shows that it works,
+            and nothing else.
     """
     steps = total_timesteps if total_timesteps is not None else 16_384 if smoke else 5_000_000
     envs = num_envs if num_envs is not None else 8 if smoke else 32
@@ -83,7 +87,9 @@ def compare(
     return CommandTool(function=study)
 
 
-def train(arm: str = "default", seed: int = 0, total_timesteps: int = 5_000_000, num_envs: int = 32) -> TrainTool:
+def train(
+    arm: str = "default", seed: int = 0, total_timesteps: int = 5_000_000, num_envs: int = 32
+) -> TrainTool:
     """One run of the study by itself.
 
     Args:
@@ -92,7 +98,9 @@ def train(arm: str = "default", seed: int = 0, total_timesteps: int = 5_000_000,
     from experiments.study.runs import make_run
 
     (name,) = parse_arms(arm)
-    run = make_run(name, seed, Path("train_dir"), total_timesteps, num_envs, 1, _evaluation(seed, smoke=False))
+    run = make_run(
+        name, seed, Path("train_dir"), total_timesteps, num_envs, 1, _evaluation(seed, smoke=False)
+    )
     return run.tool.model_copy(update={"run": ""})
 
 
@@ -109,7 +117,9 @@ def parse_arms(names: str) -> list[str]:
         if name not in ARMS:
             near = difflib.get_close_matches(name, ARMS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"arms={names}: there is no arm {name!r}{hint} (arms: {', '.join(ARMS)}, or all)")
+            raise ValueError(
+                f"arms={names}: there is no arm {name!r}{hint} (arms: {', '.join(ARMS)}, or all)"
+            )
         if chosen.count(name) > 1:
             raise ValueError(f"arms={names}: {name!r} is given twice")
     if not chosen:
@@ -122,7 +132,8 @@ def _evaluation(seed: int, smoke: bool) -> Evaluation:
 
     if smoke:
         return Evaluation(episodes_per_task=2, curve_points=1, curve_episodes_per_task=1, seed=seed)
-    # Ten maps of four agents each: a task's success has a standard error of 0.08 at most, that of all tasks 0.01.
+    # Ten maps of four agents each: a task's success has a standard error of 0.08 at most, that of
+    # all tasks 0.01.
     return Evaluation(episodes_per_task=10, curve_points=5, curve_episodes_per_task=2, seed=seed)
 
 
@@ -143,7 +154,15 @@ def _study(
     from metta.rl.signals import StopRequestedError
 
     runs = [
-        make_run(arm, seed, out / "runs", total_timesteps, num_envs, num_workers, _evaluation(seed, smoke))
+        make_run(
+            arm,
+            seed,
+            out / "runs",
+            total_timesteps,
+            num_envs,
+            num_workers,
+            _evaluation(seed, smoke),
+        )
         for seed in seeds  # seeds first: an interrupted study has whole pairs
         for arm in arms
     ]
@@ -153,7 +172,8 @@ def _study(
     already = sum(run.result() is not None for run in runs)
     durations: list[float] = []
     print(
-        f"{len(runs)} runs ({len(arms)} arms, {len(seeds)} seeds), {total_timesteps:,} agent steps each, {len(ERRANDS)} tasks; "
+        f"{len(runs)} runs ({len(arms)} arms, {len(seeds)} seeds), {total_timesteps:,} agent steps "
+        f"each, {len(ERRANDS)} tasks; "
         f"{already} finished already, {processes} at a time; folder {out}",
         flush=True,
     )
@@ -164,7 +184,8 @@ def _study(
         durations.append(seconds)
         left = float(np.mean(durations)) * (len(runs) - finished) / processes
         print(
-            f"[{finished}/{len(runs)}] {run.arm}, seed {run.seed}: mean success {success.mean():.3f}, in {seconds:.0f} s; "
+            f"[{finished}/{len(runs)}] {run.arm}, seed {run.seed}: mean success "
+            f"{success.mean():.3f}, in {seconds:.0f} s; "
             + (f"about {left / 60:.0f} min left" if left else "done"),
             flush=True,
         )
@@ -189,7 +210,10 @@ def _study(
                 "smoke": smoke,
                 "seconds": round(time.monotonic() - began, 1),
             },
-            "versions": {name: version(name) for name in ("metta-curriculum", "mettagrid", "pufferlib-core", "torch")}
+            "versions": {
+                name: version(name)
+                for name in ("metta-curriculum", "mettagrid", "pufferlib-core", "torch")
+            }
             | {"python": platform.python_version()},
             "runs": results,
         },

@@ -1,7 +1,8 @@
-"""Shared pools on this machine: ``tools/run.py sessions.show`` lists them, ``sessions.clean`` removes what a crash left.
+"""Shared pools on this machine: ``tools/run.py sessions.show`` lists them, ``sessions.clean``
+removes what a crash left.
 
-A pool is removed by the last process that leaves it. What remains after the death of all its processes at once takes memory
-until its name is used again, or until it is cleaned here.
+A pool is removed by the last process that leaves it. What remains after the death of all its
+processes at once takes memory until its name is used again, or until it is cleaned here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from metta.tools.command import CommandTool
 
 
 def clean(dry_run: bool = False) -> CommandTool:
-    """List the pools of this user, and remove those that no process has open. ``dry_run``: only list them."""
+    """List the pools of this user, and remove those that no process has open. ``dry_run``: only
+    list them."""
     return CommandTool(function=functools.partial(_clean, dry_run))
 
 

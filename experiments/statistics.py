@@ -1,7 +1,8 @@
 """Robust aggregates over seeds, with bootstrap intervals: thin wrappers around scipy.
 
-The interquartile mean and its bootstrap interval are what Agarwal et al., "Deep reinforcement learning at the edge of the
-statistical precipice" (2021), recommend for few runs: less noisy than the median, less swayed by one lucky seed than the mean.
+The interquartile mean and its bootstrap interval are what Agarwal et al., "Deep reinforcement
+learning at the edge of the statistical precipice" (2021), recommend for few runs: less noisy than
+the median, less swayed by one lucky seed than the mean.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 RESAMPLES = 2_000
-"""Bootstrap resamples: the interval's ends move by less than a twentieth of its width from one set of resamples to another."""
+"""Bootstrap resamples: the interval's ends move by less than a twentieth of its width from one set
+of resamples to another."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,23 @@ class Interval:
 
 
 def interquartile_mean(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
-    """Mean of the values between the quartiles: ``floor(n / 4)`` of the n are dropped at each end (``scipy.stats.trim_mean``)."""
+    """Mean of the values between the quartiles: ``floor(n / 4)`` of the n are dropped at each end
+    (``scipy.stats.trim_mean``)."""
     return np.asarray(stats.trim_mean(np.asarray(values, dtype=np.float64), 0.25, axis=axis))
 
 
 def estimate(values: ArrayLike, seed: int = 0) -> Interval:
     """Interquartile mean of ``values``, one per seed, with its 95 % percentile bootstrap interval.
 
-    Percentiles rather than BCa, which is undefined when all values but one are equal, as counts of mastered tasks often are.
-    One value, or equal values, give an interval of width 0. Raises ``ValueError`` when there is none.
+    Percentiles rather than BCa, which is undefined when all values but one are equal, as counts of
+    mastered tasks often are. One value, or equal values, give an interval of width 0. Raises
+    ``ValueError`` when there is none.
     """
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0:
-        raise ValueError(f"values of shape {sample.shape}: need a sequence of at least one number, one per seed")
+        raise ValueError(
+            f"values of shape {sample.shape}: need a sequence of at least one number, one per seed"
+        )
     value = float(interquartile_mean(sample))
     if np.ptp(sample) == 0:
         return Interval(value, value, value)
@@ -55,21 +61,28 @@ def estimate(values: ArrayLike, seed: int = 0) -> Interval:
         vectorized=True,
         rng=np.random.default_rng(seed),
     )
-    return Interval(value, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    return Interval(
+        value, float(result.confidence_interval.low), float(result.confidence_interval.high)
+    )
 
 
 def paired_difference(values: ArrayLike, baseline: ArrayLike, seed: int = 0) -> Interval:
-    """:func:`estimate` of ``values − baseline``, seed by seed: what both share of a seed (its world) cancels.
+    """:func:`estimate` of ``values − baseline``, seed by seed: what both share of a seed (its
+    world) cancels.
 
     Raises ``ValueError`` when the two are not equally long.
     """
     left, right = np.asarray(values, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if left.shape != right.shape:
-        raise ValueError(f"{left.size} values against {right.size} of the baseline: a paired difference needs the same seeds")
+        raise ValueError(
+            f"{left.size} values against {right.size} of the baseline: a paired difference needs "
+            "the same seeds"
+        )
     return estimate(left - right, seed)
 
 
 def share_of_oracle(arm: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) -> float:
-    """``(arm − uniform) / (oracle − uniform)`` of the interquartile means; NaN when the oracle gains nothing over uniform."""
+    """``(arm − uniform) / (oracle − uniform)`` of the interquartile means; NaN when the oracle
+    gains nothing over uniform."""
     low, high = float(interquartile_mean(uniform)), float(interquartile_mean(oracle))
     return (float(interquartile_mean(arm)) - low) / (high - low) if high > low else float("nan")

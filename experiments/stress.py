@@ -1,4 +1,5 @@
-"""Kill processes that work on one pool, at random instants, and check after every kill that nothing is broken."""
+"""Kill processes that work on one pool, at random instants, and check after every kill that nothing
+is broken."""
 
 from __future__ import annotations
 
@@ -44,8 +45,11 @@ _HANG_SECONDS = 5.0
 _MOST_WAIT_SECONDS = 0.003  # between two kills: some hundred operations
 
 
-def kills(kills: int = 1000, seed: int = 0, processes: int = 4, out: Path | None = None) -> CommandTool:
-    """SIGKILL processes that share a pool, ``kills`` times, and report recovery times, hangs and torn rows.
+def kills(
+    kills: int = 1000, seed: int = 0, processes: int = 4, out: Path | None = None
+) -> CommandTool:
+    """SIGKILL processes that share a pool, ``kills`` times, and report recovery times, hangs and
+    torn rows.
 
     Args:
         kills: how many processes are killed; each is replaced.
@@ -74,9 +78,10 @@ def _kills(kills: int, seed: int, processes: int, out: Path | None) -> int:
 class Report:
     """What a run found.
 
-    ``faults`` says in words what was wrong. ``killed_holding_lock`` and ``killed_in_change`` are how often the victim held the
-    lock, and had changed the pool in part (known on Linux only). Recovery is the time from the kill until this process, waiting
-    in line with the others, has the lock.
+    ``faults`` says in words what was wrong. ``killed_holding_lock`` and ``killed_in_change`` are
+    how often the victim held the lock, and had changed the pool in part (known on Linux only).
+    Recovery is the time from the kill until this process, waiting in line with the others, has the
+    lock.
     """
 
     kills: int = 0
@@ -112,7 +117,8 @@ def config(session_id: str | None = None) -> LearningProgressConfig:
 
 
 def run(kills: int, seed: int = 0, processes: int = 4, progress: bool = False) -> Report:
-    """Kill ``kills`` processes, one after another, of ``processes`` that complete tasks with score 1.
+    """Kill ``kills`` processes, one after another, of ``processes`` that complete tasks with score
+    1.
 
     Must be called from the main thread: a hang is noticed by an alarm.
     """
@@ -132,7 +138,11 @@ def run(kills: int, seed: int = 0, processes: int = 4, progress: bool = False) -
                 _check(curriculum, counts, killed_at, report)
                 workers.append(_start(curriculum, counts[processes + k], processes + k))
                 if progress:
-                    print(f"\r{k + 1}/{kills} kills, {report.hangs} hangs, {report.torn_rows} torn", end="", file=sys.stderr)
+                    print(
+                        f"\r{k + 1}/{kills} kills, {report.hangs} hangs, {report.torn_rows} torn",
+                        end="",
+                        file=sys.stderr,
+                    )
         finally:
             for pid in workers:
                 _end(pid)
@@ -203,7 +213,10 @@ def _end(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     if not os.WIFSIGNALED(status):
-        raise RuntimeError(f"a worker ended by itself, status {os.waitstatus_to_exitcode(status)}: see its traceback above")
+        raise RuntimeError(
+            f"a worker ended by itself, status {os.waitstatus_to_exitcode(status)}: see its "
+            "traceback above"
+        )
 
 
 def _check(curriculum: Curriculum, counts: np.ndarray, killed_at: float, report: Report) -> None:
@@ -254,7 +267,8 @@ def torn_rows(table: TaskTable) -> int:
 
 
 def pool_faults(table: TaskTable) -> list[str]:
-    """What is inconsistent in a pool, in words; empty for a sound one. Lock held, and taken by ``table.acquire()``."""
+    """What is inconsistent in a pool, in words; empty for a sound one. Lock held, and taken by
+    ``table.acquire()``."""
     header, active, faults = table.header, table.active(), []
 
     def expect(what: str, found: object, expected: object) -> None:
@@ -268,13 +282,25 @@ def pool_faults(table: TaskTable) -> list[str]:
     expect("slots in the index", np.sort(table._index[table._index > 0] - 1).tolist(), slots)
     expect("deleted entries of the index", int((table._index < 0).sum()), header[TOMBSTONES])
     expect("number of tasks", header[ACTIVE], len(slots))
-    expect("created - evicted - invalid", header[CREATED] - header[EVICTED] - header[INVALID], len(slots))
+    expect(
+        "created - evicted - invalid",
+        header[CREATED] - header[EVICTED] - header[INVALID],
+        len(slots),
+    )
     expect("free slots", sorted(_free_slots(table)), np.flatnonzero(~active).tolist())
     expect("samples left", 0 <= header[CURSOR] <= header[QUEUED] <= table.layout.batch, True)
     expect("unfinished change", (header[JOURNAL], header[STAGE]), (0, 0))
     if header[QUEUED]:
-        expect("samples within the pool", bool(((table._queue >= 0) & (table._queue < table.layout.max_tasks)).all()), True)
-    expect("probabilities", bool(np.isfinite(table.probability).all() and (table.probability >= 0).all()), True)
+        expect(
+            "samples within the pool",
+            bool(((table._queue >= 0) & (table._queue < table.layout.max_tasks)).all()),
+            True,
+        )
+    expect(
+        "probabilities",
+        bool(np.isfinite(table.probability).all() and (table.probability >= 0).all()),
+        True,
+    )
     return faults
 
 

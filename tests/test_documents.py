@@ -1,4 +1,5 @@
-"""What the documents say holds: Python blocks run, commands exist, links lead somewhere, tables match the code."""
+"""What the documents say holds: Python blocks run, commands exist, links lead somewhere, tables
+match the code."""
 
 import re
 import subprocess
@@ -20,7 +21,8 @@ _FENCE = re.compile(r"^( *)```(\w*)\s*$")
 
 
 def blocks(document: Path, language: str) -> list[tuple[int, str]]:
-    """``(first line, text)`` of every fenced block in ``language``, indentation of the fence removed."""
+    """``(first line, text)`` of every fenced block in ``language``, indentation of the fence
+    removed."""
     found: list[tuple[int, str]] = []
     lines: list[str] | None = None
     start, indent, inside = 0, 0, ""
@@ -56,20 +58,29 @@ def test_the_documents_are_there() -> None:
 
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if blocks(d, "python")], ids=name)
 def test_its_python_blocks_run(document: Path, tmp_path: Path) -> None:
-    """All blocks of a document in one namespace, in order, in a fresh interpreter and an empty folder."""
+    """All blocks of a document in one namespace, in order, in a fresh interpreter and an empty
+    folder."""
     script: list[str] = []
     for start, text in blocks(document, "python"):
-        script += [""] * (start - 1 - len(script)) + text.splitlines()  # so that a traceback has the document's line
+        script += [""] * (
+            start - 1 - len(script)
+        ) + text.splitlines()  # so that a traceback has the document's line
     path = tmp_path / f"{document.stem}.py"
     path.write_text("\n".join(script) + "\n", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        [sys.executable, str(path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, f"{name(document)}:\n{done.stderr[-4000:]}"
 
 
 def commands() -> list[tuple[str, str]]:
-    """``(document, arguments)`` of every call of tools/run.py in a shell block; synopses with [...] are left out."""
+    """``(document, arguments)`` of every call of tools/run.py in a shell block; synopses with [...]
+    are left out."""
     return [
         (name(document), line.split("tools/run.py", 1)[1].split("#")[0].strip())
         for document in DOCUMENTS
@@ -84,18 +95,30 @@ def commands() -> list[tuple[str, str]]:
 def test_a_command_exists_and_takes_its_keys(document: str, arguments: str) -> None:
     words = [word for word in arguments.split() if not word.startswith("-") and "=" not in word]
     if words:
-        build_tool(resolve(words), split_arguments([word for word in arguments.split() if "=" in word]))
+        build_tool(
+            resolve(words), split_arguments([word for word in arguments.split() if "=" in word])
+        )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_its_links_lead_to_files(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
-    missing = [t for t in targets if not t.startswith(("http://", "https://")) and not (document.parent / t).exists()]
+    missing = [
+        t
+        for t in targets
+        if not t.startswith(("http://", "https://")) and not (document.parent / t).exists()
+    ]
     assert missing == []
 
 
 def test_the_columns_in_structure_md_are_those_of_task_state() -> None:
     text = (MODULE / "structure.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| (\d+) \| `(\w+)` \| (.+?) \|$", text, re.MULTILINE)
-    fields = [(field, info.description) for field, info in TaskState.model_fields.items() if field != "columns"]
-    assert [(int(i), field, meaning) for i, field, meaning in table] == [(i, *field) for i, field in enumerate(fields)]
+    fields = [
+        (field, info.description)
+        for field, info in TaskState.model_fields.items()
+        if field != "columns"
+    ]
+    assert [(int(i), field, meaning) for i, field, meaning in table] == [
+        (i, *field) for i, field in enumerate(fields)
+    ]

@@ -5,7 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
-# The clone itself, so that `experiments` can be imported from wherever this is started; not the folder of this file.
+# The clone itself, so that `experiments` can be imported from wherever this is started; not the
+# folder of this file.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 
@@ -18,7 +19,8 @@ def run() -> int:
         print("error: interrupted", file=sys.stderr)
         status = 130
     if status == 130:
-        # A terminal, `timeout` and uv may each deliver the same Ctrl-C: a late one must not interrupt the end.
+        # A terminal, `timeout` and uv may each deliver the same Ctrl-C: a late one must not
+        # interrupt the end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     return status
 

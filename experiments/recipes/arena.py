@@ -1,8 +1,9 @@
 """The arena: 24 agents mine ore, make batteries and hearts, and may shoot each other's hearts away.
 
-Mines, generators and altars stand at random in a walled room; lasers and armor are made from the same materials.
-The curriculum varies what decides how hard it is to get a heart: the size of the room, how many objects there
-are, how far along the chain agents start, which steps of it are rewarded and how much, and whether shooting is possible.
+Mines, generators and altars stand at random in a walled room; lasers and armor are made from the
+same materials. The curriculum varies what decides how hard it is to get a heart: the size of the
+room, how many objects there are, how far along the chain agents start, which steps of it are
+rewarded and how much, and whether shooting is possible.
 """
 
 from collections.abc import Mapping
@@ -38,10 +39,12 @@ from metta.tools.play import PlayTool
 from metta.tools.train import TrainTool
 
 STEPS = ("ore_red", "battery_red", "laser", "armor")
-"""What an agent can gain on its way to hearts and to safety: the resources whose gain can be rewarded."""
+"""What an agent can gain on its way to hearts and to safety: the resources whose gain can be
+rewarded."""
 
 PEACE = 100
-"""An attack cost that nobody can pay, because an agent holds at most 50 lasers: the value of mettagrid's own arena."""
+"""An attack cost that nobody can pay, because an agent holds at most 50 lasers: the value of
+mettagrid's own arena."""
 
 SHAPED = {"ore_red": 0.1, "battery_red": 0.8, "laser": 0.5, "armor": 0.5}
 """Rewards of the steps in the older shaped recipe, where a heart is worth 1."""
@@ -53,9 +56,14 @@ ROOM_BUCKETS = {
     count_path("generator_red"): [2, 5, 10],
     count_path("altar"): [2, 5, 10],
     "game.agent.inventory.initial.battery_red": [0, 1, 3],  # 3 is a heart at once
-    "game.agent.inventory.default_limit": [3, 10, 50],  # how much can be hoarded; 3 is just a heart's price
+    "game.agent.inventory.default_limit": [
+        3,
+        10,
+        50,
+    ],  # how much can be hoarded; 3 is just a heart's price
 }
-"""What makes hearts near or far. The smallest room has 169 free cells for up to 62 objects and the agents."""
+"""What makes hearts near or far. The smallest room has 169 free cells for up to 62 objects and the
+agents."""
 
 REWARD_BUCKETS = {weight_path(resource): [0.0, 0.1, 0.5, 1.0] for resource in STEPS}
 """Which steps are rewarded, and how much: the values of the older recipe."""
@@ -73,8 +81,8 @@ def make_env(
 
     Args:
         num_agents: 24, as in mettagrid's arena.
-        max_steps: length of an episode. In 100 steps an agent that knows the way makes several hearts, and a short
-            run already completes tasks; mettagrid's own default is 10,000.
+        max_steps: length of an episode. In 100 steps an agent that knows the way makes several
+            hearts, and a short run already completes tasks; mettagrid's own default is 10,000.
         batteries_per_heart: price of a heart, see `chain_objects`.
         attack_cost: lasers that a shot costs, see `combat`; `PEACE` for none.
         shaping: resource of `STEPS` -> reward for each one gained. Default: none.
@@ -106,7 +114,14 @@ def make_env(
                 width=25,
                 height=25,
                 border_width=1,
-                objects={"mine_red": 10, "generator_red": 5, "altar": 5, "lasery": 1, "armory": 1, "wall": 20},
+                objects={
+                    "mine_red": 10,
+                    "generator_red": 5,
+                    "altar": 5,
+                    "lasery": 1,
+                    "armory": 1,
+                    "wall": 20,
+                },
             ),
         ),
     )
@@ -123,20 +138,27 @@ def make_tasks(num_agents: int = 24, max_steps: int = 100) -> TaskGeneratorConfi
 
 def make_curriculum(num_agents: int = 24, max_steps: int = 100) -> CurriculumConfig:
     """`make_tasks`, chosen by learning progress."""
-    return make_tasks(num_agents, max_steps).to_curriculum(algorithm_config=LearningProgressConfig.default())
+    return make_tasks(num_agents, max_steps).to_curriculum(
+        algorithm_config=LearningProgressConfig.default()
+    )
 
 
 def train(num_agents: int = 24, max_steps: int = 100) -> TrainTool:
-    """Train in arenas of all sizes, where the steps towards a heart are rewarded much, little or not at all.
+    """Train in arenas of all sizes, where the steps towards a heart are rewarded much, little or
+    not at all.
 
     Args:
         num_agents: agents in the arena. 24, as in mettagrid's arena.
         max_steps: length of an episode, see `make_env`.
     """
-    return TrainTool(training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps)))
+    return TrainTool(
+        training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps))
+    )
 
 
-def train_shaped(num_agents: int = 24, max_steps: int = 100, batteries_per_heart: int = 1) -> TrainTool:
+def train_shaped(
+    num_agents: int = 24, max_steps: int = 100, batteries_per_heart: int = 1
+) -> TrainTool:
     """Train with every step towards a heart rewarded, without shooting; only the room varies.
 
     Args:
@@ -145,12 +167,15 @@ def train_shaped(num_agents: int = 24, max_steps: int = 100, batteries_per_heart
         batteries_per_heart: price of a heart. 1, as in the older shaped recipe.
     """
     env = make_env(num_agents, max_steps, batteries_per_heart, PEACE, SHAPED, label="arena.shaped")
-    curriculum = vary_rooms([env], ROOM_BUCKETS).to_curriculum(algorithm_config=LearningProgressConfig.default())
+    curriculum = vary_rooms([env], ROOM_BUCKETS).to_curriculum(
+        algorithm_config=LearningProgressConfig.default()
+    )
     return TrainTool(training_env=TrainingEnvConfig(curriculum=curriculum))
 
 
 def evaluate(num_agents: int = 24, max_steps: int = 100) -> EvaluateTool:
-    """Rewards of a trained policy (run=NAME) on arenas drawn uniformly; policy=random for comparison."""
+    """Rewards of a trained policy (run=NAME) on arenas drawn uniformly; policy=random for
+    comparison."""
     return EvaluateTool(curriculum=make_curriculum(num_agents, max_steps))
 
 

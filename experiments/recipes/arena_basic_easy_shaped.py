@@ -1,6 +1,7 @@
 """The easy arena: cheap hearts, no shooting, and a reward for every step towards a heart.
 
-The first recipe to try where the arena itself is too hard: one ore makes a battery, one battery a heart.
+The first recipe to try where the arena itself is too hard: one ore makes a battery, one battery a
+heart.
 """
 
 from mettagrid.config.mettagrid_config import MettaGridConfig
@@ -15,7 +16,8 @@ from metta.tools.train import TrainTool
 
 
 def make_env(num_agents: int = 24, max_steps: int = 100) -> MettaGridConfig:
-    """A peaceful arena where a heart costs one battery and each step is rewarded, see `arena.make_env`."""
+    """A peaceful arena where a heart costs one battery and each step is rewarded, see
+    `arena.make_env`."""
     return arena.make_env(
         num_agents,
         max_steps,
@@ -32,7 +34,10 @@ def make_curriculum(num_agents: int = 24, max_steps: int = 100) -> CurriculumCon
         [make_env(num_agents, max_steps)],
         {
             **arena.ROOM_BUCKETS,
-            **{weight_path(step): [arena.SHAPED[step] * share for share in (0.1, 0.5, 1.0)] for step in arena.STEPS[:2]},
+            **{
+                weight_path(step): [arena.SHAPED[step] * share for share in (0.1, 0.5, 1.0)]
+                for step in arena.STEPS[:2]
+            },
         },
     )
     return tasks.to_curriculum(algorithm_config=LearningProgressConfig.default())
@@ -45,11 +50,14 @@ def train(num_agents: int = 24, max_steps: int = 100) -> TrainTool:
         num_agents: agents in the arena. 24, as in mettagrid's arena.
         max_steps: length of an episode, see `arena.make_env`.
     """
-    return TrainTool(training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps)))
+    return TrainTool(
+        training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps))
+    )
 
 
 def evaluate(num_agents: int = 24, max_steps: int = 100) -> EvaluateTool:
-    """Rewards of a trained policy (run=NAME) on easy arenas drawn uniformly; policy=random for comparison."""
+    """Rewards of a trained policy (run=NAME) on easy arenas drawn uniformly; policy=random for
+    comparison."""
     return EvaluateTool(curriculum=make_curriculum(num_agents, max_steps))
 
 

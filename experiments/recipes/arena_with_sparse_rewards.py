@@ -1,7 +1,7 @@
 """The sparse arena: nothing is rewarded but hearts.
 
-What an agent starts with and what a heart costs set how many steps lie before the first reward. The curriculum has
-tasks one step away from it, and tasks where a random walk hardly ever gets there.
+What an agent starts with and what a heart costs set how many steps lie before the first reward. The
+curriculum has tasks one step away from it, and tasks where a random walk hardly ever gets there.
 """
 
 from mettagrid.config.mettagrid_config import MettaGridConfig
@@ -18,7 +18,9 @@ PRICES = (1, 2, 3)
 """Batteries per heart: from the price of the easy recipe to that of the arena."""
 
 
-def make_env(num_agents: int = 24, max_steps: int = 100, batteries_per_heart: int = 3) -> MettaGridConfig:
+def make_env(
+    num_agents: int = 24, max_steps: int = 100, batteries_per_heart: int = 3
+) -> MettaGridConfig:
     """A peaceful arena in which only hearts are rewarded, see `arena.make_env`."""
     return arena.make_env(
         num_agents,
@@ -32,7 +34,9 @@ def make_env(num_agents: int = 24, max_steps: int = 100, batteries_per_heart: in
 def make_curriculum(num_agents: int = 24, max_steps: int = 100) -> CurriculumConfig:
     """Sparse arenas of all sizes and prices, with starts nearer to a heart and farther from it."""
     arenas = [make_env(num_agents, max_steps, price) for price in PRICES]
-    return vary_rooms(arenas, arena.ROOM_BUCKETS).to_curriculum(algorithm_config=LearningProgressConfig.default())
+    return vary_rooms(arenas, arena.ROOM_BUCKETS).to_curriculum(
+        algorithm_config=LearningProgressConfig.default()
+    )
 
 
 def train(num_agents: int = 24, max_steps: int = 100) -> TrainTool:
@@ -42,11 +46,14 @@ def train(num_agents: int = 24, max_steps: int = 100) -> TrainTool:
         num_agents: agents in the arena. 24, as in mettagrid's arena.
         max_steps: length of an episode, see `arena.make_env`.
     """
-    return TrainTool(training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps)))
+    return TrainTool(
+        training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps))
+    )
 
 
 def evaluate(num_agents: int = 24, max_steps: int = 100) -> EvaluateTool:
-    """Rewards of a trained policy (run=NAME) on sparse arenas drawn uniformly; policy=random for comparison."""
+    """Rewards of a trained policy (run=NAME) on sparse arenas drawn uniformly; policy=random for
+    comparison."""
     return EvaluateTool(curriculum=make_curriculum(num_agents, max_steps))
 
 

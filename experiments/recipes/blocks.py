@@ -1,7 +1,8 @@
 """Building blocks of the recipes: resource chains, combat, rewards and rooms for mettagrid.
 
-mettagrid has objects with handlers instead of converters: an agent that walks against an object uses it, and the
-handler says what must be held (filters) and what changes (mutations). From that, `converter` makes the steps of a chain:
+mettagrid has objects with handlers instead of converters: an agent that walks against an object
+uses it, and the handler says what must be held (filters) and what changes (mutations). From that,
+`converter` makes the steps of a chain:
 
     mine_red --ore_red--> generator_red --battery_red--> altar --> heart
 
@@ -60,7 +61,8 @@ def converter(name: str, inputs: Mapping[str, int], outputs: Mapping[str, int]) 
 
     Args:
         name: name of the object, also in the map builder's counts.
-        inputs: resource -> amount that the agent needs and loses. Empty: a source, which never runs dry.
+        inputs: resource -> amount that the agent needs and loses. Empty: a source, which never runs
+            dry.
         outputs: resource -> amount that the agent gets, up to its inventory limit.
     """
     deltas = {resource: -amount for resource, amount in inputs.items()}
@@ -77,7 +79,8 @@ def converter(name: str, inputs: Mapping[str, int], outputs: Mapping[str, int]) 
 
 
 def stock(name: str, resource: str, amount: int) -> GridObjectConfig:
-    """An object that holds `amount` of a resource, gives one at each use, and disappears when it is empty."""
+    """An object that holds `amount` of a resource, gives one at each use, and disappears when it is
+    empty."""
     return GridObjectConfig(
         name=name,
         inventory=InventoryConfig(initial={resource: amount}),
@@ -89,17 +92,22 @@ def stock(name: str, resource: str, amount: int) -> GridObjectConfig:
     )
 
 
-def chain_objects(ore_per_battery: int = 1, batteries_per_heart: int = 1) -> dict[str, AnyGridObjectConfig]:
+def chain_objects(
+    ore_per_battery: int = 1, batteries_per_heart: int = 1
+) -> dict[str, AnyGridObjectConfig]:
     """Walls and the five objects of the arena: mine, generator, altar, lasery and armory.
 
     Args:
-        ore_per_battery: ore that the generator takes. 1, as in mettagrid's arena while it had converters.
+        ore_per_battery: ore that the generator takes. 1, as in mettagrid's arena while it had
+            converters.
         batteries_per_heart: batteries that the altar takes. Its arena took 3, the easy recipes 1.
     """
     return {
         "wall": WallConfig(),
         "mine_red": converter("mine_red", {}, {"ore_red": 1}),
-        "generator_red": converter("generator_red", {"ore_red": ore_per_battery}, {"battery_red": 1}),
+        "generator_red": converter(
+            "generator_red", {"ore_red": ore_per_battery}, {"battery_red": 1}
+        ),
         "altar": converter("altar", {"battery_red": batteries_per_heart}, {"heart": 1}),
         "lasery": converter("lasery", {"ore_red": 1, "battery_red": 1}, {"laser": 1}),
         "armory": converter("armory", {"ore_red": 3}, {"armor": 1}),
@@ -107,17 +115,23 @@ def chain_objects(ore_per_battery: int = 1, batteries_per_heart: int = 1) -> dic
 
 
 def combat(attack_cost: int) -> AnyHandler:
-    """Handler for an agent that another one walks against: the other shoots if it holds enough lasers.
+    """Handler for an agent that another one walks against: the other shoots if it holds enough
+    lasers.
 
-    One armor of the target absorbs the shot; without armor it loses a heart to the shooter. Either way the shot costs
-    `attack_cost` lasers. A cost above the inventory limit makes a peaceful arena.
+    One armor of the target absorbs the shot; without armor it loses a heart to the shooter. Either
+    way the shot costs `attack_cost` lasers. A cost above the inventory limit makes a peaceful
+    arena.
     """
     shot = {"laser": -attack_cost}
     armed = actorHas({"laser": attack_cost})
     armored = targetHas({"armor": 1})
     return FirstMatch(
         handlers=[
-            Handler(name="blocked", filters=[armed, armored], mutations=[updateActor(shot), updateTarget({"armor": -1})]),
+            Handler(
+                name="blocked",
+                filters=[armed, armored],
+                mutations=[updateActor(shot), updateTarget({"armor": -1})],
+            ),
             Handler(
                 name="hit",
                 filters=[armed, isNot(armored), targetHas({"heart": 1})],
@@ -138,8 +152,9 @@ def held_reward(resource: str, weight: float) -> AgentReward:
 def gained_reward(resource: str, weight: float) -> AgentReward:
     """`weight` for each one that the agent ever gets; using it up costs nothing.
 
-    What can be gained without using it is bounded by the inventory limit. (mettagrid can also cap the sum, but its
-    `MinGameValue` comes back from JSON as a `SumGameValue`, so a saved configuration would pay other rewards.)
+    What can be gained without using it is bounded by the inventory limit. (mettagrid can also cap
+    the sum, but its `MinGameValue` comes back from JSON as a `SumGameValue`, so a saved
+    configuration would pay other rewards.)
     """
     return reward(StatValue(name=f"{resource}.gained"), weight=weight)
 
@@ -157,12 +172,15 @@ def count_path(name: str) -> str:
     return f"game.map_builder.objects.{name}"
 
 
-def vary_rooms(envs: Sequence[MettaGridConfig], buckets: Mapping[str, Sequence[Any]]) -> BucketedTaskGenerator.Config:
-    """Tasks that vary the rooms, made by mettagrid's `RandomMapBuilder`, of one or several environments.
+def vary_rooms(
+    envs: Sequence[MettaGridConfig], buckets: Mapping[str, Sequence[Any]]
+) -> BucketedTaskGenerator.Config:
+    """Tasks that vary the rooms, made by mettagrid's `RandomMapBuilder`, of one or several
+    environments.
 
     Raises:
-        ValueError: in the smallest room with the most objects there is no place for all agents. (The map builder would
-            try for ever.)
+        ValueError: in the smallest room with the most objects there is no place for all agents.
+            (The map builder would try for ever.)
     """
     for env in envs:
         _check_places(env, buckets)
@@ -173,11 +191,14 @@ def _check_places(env: MettaGridConfig, buckets: Mapping[str, Sequence[Any]]) ->
     builder = cast(RandomMapBuilderConfig, env.game.map_builder)
     width = min(buckets.get(WIDTH, [builder.width])) - 2 * builder.border_width
     height = min(buckets.get(HEIGHT, [builder.height])) - 2 * builder.border_width
-    objects = sum(max(buckets.get(count_path(name), [count])) for name, count in builder.objects.items())
+    objects = sum(
+        max(buckets.get(count_path(name), [count])) for name, count in builder.objects.items()
+    )
     places = width * height - objects
     if env.game.num_agents > places:
         raise ValueError(
-            f"num_agents={env.game.num_agents} is too many for {env.label}: its smallest room has {width} x {height} "
+            f"num_agents={env.game.num_agents} is too many for {env.label}: its smallest room has "
+            f"{width} x {height} "
             f"cells, of which objects take up to {objects}; use at most {places}"
         )
 
@@ -188,7 +209,8 @@ def rendering() -> RenderConfig:
 
 
 def movement() -> ActionsConfig:
-    """Five actions: stay, and walk in four directions. Walking against an object or an agent uses it."""
+    """Five actions: stay, and walk in four directions. Walking against an object or an agent uses
+    it."""
     return ActionsConfig(change_vibe=ChangeVibeActionConfig(enabled=False))
 
 
@@ -201,17 +223,20 @@ def observation(
 ) -> ObsConfig:
     """A view `window` cells across, with room for the fullest one that is possible.
 
-    mettagrid stops the simulation when an observation needs more tokens than `num_tokens`. A view needs three
-    global tokens, one for each cell with an object, three for each agent (type, group, id), and one for each kind of
-    resource that an agent or an object holds. It is round: with the radius r = window // 2, the cells at (x, y) from
-    the agent for which x² + y² ≤ r² + 1, or ≤ 1 for r = 1 (found by filling maps, as the test of this function does).
+    mettagrid stops the simulation when an observation needs more tokens than `num_tokens`. A view
+    needs three global tokens, one for each cell with an object, three for each agent (type, group,
+    id), and one for each kind of resource that an agent or an object holds. It is round: with the
+    radius r = window // 2, the cells at (x, y) from the agent for which x² + y² ≤ r² + 1, or ≤ 1
+    for r = 1 (found by filling maps, as the test of this function does).
 
     Args:
-        window: odd number of cells; at most 15, because a position is packed into two times four bits.
+        window: odd number of cells; at most 15, because a position is packed into two times four
+            bits.
         num_agents: agents of the environment; all of them may be in view.
         num_resources: kinds of resources that a thing can hold at once.
         inventory_objects: objects in view at once that hold resources.
-        global_tokens: tell the agent the share of the episode that is over, its last action and its last reward.
+        global_tokens: tell the agent the share of the episode that is over, its last action and its
+            last reward.
     """
     radius = window // 2
     offsets = range(-radius, radius + 1)
@@ -223,5 +248,9 @@ def observation(
         width=window,
         height=window,
         num_tokens=tokens,
-        global_obs=GlobalObsConfig(episode_completion_pct=global_tokens, last_action=global_tokens, last_reward=global_tokens),
+        global_obs=GlobalObsConfig(
+            episode_completion_pct=global_tokens,
+            last_action=global_tokens,
+            last_reward=global_tokens,
+        ),
     )

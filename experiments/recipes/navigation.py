@@ -1,10 +1,16 @@
 """Navigation: find the altars. Each holds one heart and disappears when it has given it.
 
-Three terrains: an open room, a room cluttered with walls, and rooms joined by corridors. Size and number of altars
-vary in each; a large, winding map with few altars is the hardest.
+Three terrains: an open room, a room cluttered with walls, and rooms joined by corridors. Size and
+number of altars vary in each; a large, winding map with few altars is the hardest.
 """
 
-from mettagrid.config.mettagrid_config import AgentConfig, GameConfig, InventoryConfig, MettaGridConfig, WallConfig
+from mettagrid.config.mettagrid_config import (
+    AgentConfig,
+    GameConfig,
+    InventoryConfig,
+    MettaGridConfig,
+    WallConfig,
+)
 from mettagrid.map_builder.map_builder import MapBuilderConfig
 from mettagrid.map_builder.random_map import RandomMapBuilder
 from mettagrid.mapgen.mapgen import MapGen
@@ -12,7 +18,17 @@ from mettagrid.mapgen.scene import ChildrenAction
 from mettagrid.mapgen.scenes.bsp import BSP
 from mettagrid.mapgen.scenes.random import Random
 
-from experiments.recipes.blocks import HEIGHT, WIDTH, count_path, held_reward, movement, observation, rendering, stock, vary_rooms
+from experiments.recipes.blocks import (
+    HEIGHT,
+    WIDTH,
+    count_path,
+    held_reward,
+    movement,
+    observation,
+    rendering,
+    stock,
+    vary_rooms,
+)
 from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, bucketed, merge
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
@@ -20,7 +36,8 @@ from metta.tools.play import PlayTool
 from metta.tools.train import TrainTool
 
 SIZES = [12, 18, 24, 32]
-"""Sides of the map. The smallest has 100 free cells, for up to 24 altars, 30 walls and the agents."""
+"""Sides of the map. The smallest has 100 free cells, for up to 24 altars, 30 walls and the
+agents."""
 
 ALTARS = [3, 6, 12, 24]
 
@@ -30,11 +47,14 @@ _ALTARS_IN_ROOMS = "game.map_builder.instance.children.0.scene.objects.altar"
 
 def _open(num_agents: int, walls: int) -> MapBuilderConfig:
     objects = {"altar": 6, "wall": walls} if walls else {"altar": 6}
-    return RandomMapBuilder.Config(agents=num_agents, width=18, height=18, border_width=1, objects=objects)
+    return RandomMapBuilder.Config(
+        agents=num_agents, width=18, height=18, border_width=1, objects=objects
+    )
 
 
 def _rooms(num_agents: int) -> MapBuilderConfig:
-    """Rooms joined by corridors. Nearly always all are connected; an altar that is not cannot be found."""
+    """Rooms joined by corridors. Nearly always all are connected; an altar that is not cannot be
+    found."""
     things = Random.Config(agents=num_agents, objects={"altar": 6})
     layout = BSP.Config(
         rooms=4,
@@ -72,10 +92,19 @@ def make_env(num_agents: int = 4, max_steps: int = 100, terrain: str = "open") -
             max_steps=max_steps,
             resource_names=["heart"],
             objects={"wall": WallConfig(), "altar": stock("altar", "heart", 1)},
-            obs=observation(window=11, num_agents=num_agents, num_resources=1, inventory_objects=max(ALTARS), global_tokens=True),
+            obs=observation(
+                window=11,
+                num_agents=num_agents,
+                num_resources=1,
+                inventory_objects=max(ALTARS),
+                global_tokens=True,
+            ),
             actions=movement(),
             render=rendering(),
-            agent=AgentConfig(rewards={"heart": held_reward("heart", 1.0)}, inventory=InventoryConfig(default_limit=255)),
+            agent=AgentConfig(
+                rewards={"heart": held_reward("heart", 1.0)},
+                inventory=InventoryConfig(default_limit=255),
+            ),
             map_builder=map_builder,
         ),
     )
@@ -86,12 +115,17 @@ def make_curriculum(num_agents: int = 4, max_steps: int = 100) -> CurriculumConf
     sizes = {WIDTH: SIZES, HEIGHT: SIZES}
     tasks = merge(
         [
-            vary_rooms([make_env(num_agents, max_steps, "open")], {**sizes, count_path("altar"): ALTARS}),
+            vary_rooms(
+                [make_env(num_agents, max_steps, "open")], {**sizes, count_path("altar"): ALTARS}
+            ),
             vary_rooms(
                 [make_env(num_agents, max_steps, "cluttered")],
                 {**sizes, count_path("altar"): ALTARS, count_path("wall"): [10, 20, 30]},
             ),
-            bucketed(make_env(num_agents, max_steps, "rooms"), {**sizes, _ALTARS_IN_ROOMS: ALTARS, _ROOMS: [2, 4, 6]}),
+            bucketed(
+                make_env(num_agents, max_steps, "rooms"),
+                {**sizes, _ALTARS_IN_ROOMS: ALTARS, _ROOMS: [2, 4, 6]},
+            ),
         ]
     )
     return tasks.to_curriculum(algorithm_config=LearningProgressConfig.default())
@@ -104,11 +138,16 @@ def train(num_agents: int = 4, max_steps: int = 100) -> TrainTool:
         num_agents: agents on a map, see `make_env`.
         max_steps: length of an episode, see `make_env`.
     """
-    return TrainTool(training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps), num_envs=16))
+    return TrainTool(
+        training_env=TrainingEnvConfig(
+            curriculum=make_curriculum(num_agents, max_steps), num_envs=16
+        )
+    )
 
 
 def evaluate(num_agents: int = 4, max_steps: int = 100) -> EvaluateTool:
-    """Altars found by a trained policy (run=NAME) on maps drawn uniformly; policy=random for comparison."""
+    """Altars found by a trained policy (run=NAME) on maps drawn uniformly; policy=random for
+    comparison."""
     return EvaluateTool(curriculum=make_curriculum(num_agents, max_steps))
 
 

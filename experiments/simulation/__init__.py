@@ -1,1 +1,2 @@
-"""Simulated learners: worlds whose limits are known, in which curricula are compared at thousands of episodes a second."""
+"""Simulated learners: worlds whose limits are known, in which curricula are compared at thousands
+of episodes a second."""

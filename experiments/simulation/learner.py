@@ -1,20 +1,23 @@
 """A simulated learner: competence per skill, grown by practice, from equations of learning.
 
-The learner is the environment *and* the agent of a curriculum: it is given a task, reports a noisy outcome, and practice
-changes what it can do. For skill ``i`` at episode ``t``::
+The learner is the environment *and* the agent of a curriculum: it is given a task, reports a noisy
+outcome, and practice changes what it can do. For skill ``i`` at episode ``t``::
 
     competence   p_i = sigmoid(θ_i)                                  probability of success
     practice     θ_i ← min(θ_i + η_i, c_i)   if all parents of i are mastered, otherwise unchanged
     mastered     p_i ≥ m
     blocked      a skill with an unmastered parent succeeds with probability ℓ · p_i
-    forgetting   θ_i(t) = a_i + (θ_i − a_i) · 2^(−Δt / h)            Δt episodes since its last practice, a_i the start
-    shift        θ_i ← max(θ_i − d, a_i)                             at given episodes, the same for every arm
+    forgetting   θ_i(t) = a_i + (θ_i − a_i) · 2^(−Δt / h),
+                 Δt episodes since its last practice, a_i the start
+    shift        θ_i ← max(θ_i − d, a_i), at given episodes, the same for every arm
 
-A constant gain per episode in log-odds is ``dp/dn = η p (1 − p)``, the logistic learning curve (Thurstone, "The learning
-function", Journal of General Psychology 3, 1930). It is also what natural policy gradient ascent does to the success
-probability of a binary choice (Kakade, "A natural policy gradient", 2001): the exact gradient p(1−p) of the expected reward,
-divided by the Fisher information p(1−p), is a constant step in log-odds. Forgetting is exponential in the time without
-practice (Ebbinghaus, 1885). A prerequisite works as in a technology tree: what needs a tool cannot be done without it.
+A constant gain per episode in log-odds is ``dp/dn = η p (1 − p)``, the logistic learning curve
+(Thurstone, "The learning function", Journal of General Psychology 3, 1930). It is also what natural
+policy gradient ascent does to the success probability of a binary choice (Kakade, "A natural policy
+gradient", 2001): the exact gradient p(1−p) of the expected reward, divided by the Fisher
+information p(1−p), is a constant step in log-odds. Forgetting is exponential in the time without
+practice (Ebbinghaus, 1885). A prerequisite works as in a technology tree: what needs a tool cannot
+be done without it.
 
 Nothing here knows of any scorer or sampling rule.
 """
@@ -29,19 +32,21 @@ IMPOSSIBLE = -1
 """Skill of a task that nobody can solve: its outcome is always 0."""
 
 GROUPS = ("learning", "mastered", "blocked", "unlearnable")
-"""What an episode was spent on: a skill that practice improves, one mastered already, one with an unmastered parent, or one
-that practice can never master."""
+"""What an episode was spent on: a skill that practice improves, one mastered already, one with an
+unmastered parent, or one that practice can never master."""
 _LEARNING, _MASTERED, _BLOCKED, _UNLEARNABLE = range(4)
 
 
 @dataclass(frozen=True)
 class World:
-    """What can be learned, and how fast: the constants of the equations above for S skills and T tasks."""
+    """What can be learned, and how fast: the constants of the equations above for S skills and T
+    tasks."""
 
     start: NDArray[np.float64]
     """(S,) log-odds of success before any practice, a_i."""
     rate: NDArray[np.float64]
-    """(S,) log-odds gained by one episode of practice, η_i ≥ 0; 0 is a skill that cannot be learned."""
+    """(S,) log-odds gained by one episode of practice, η_i ≥ 0; 0 is a skill that cannot be
+    learned."""
     ceiling: NDArray[np.float64]
     """(S,) log-odds that practice does not exceed, c_i ≥ a_i."""
     parents: tuple[tuple[int, ...], ...]
@@ -51,7 +56,8 @@ class World:
     blocked_success: float
     """Factor ℓ on the success probability of a skill with an unmastered parent."""
     half_life: float
-    """Episodes without practice after which half of what was learned (in log-odds) is gone, h; infinite: no forgetting."""
+    """Episodes without practice after which half of what was learned (in log-odds) is gone, h;
+    infinite: no forgetting."""
     shifts: tuple[tuple[int, int, float], ...]
     """(episode, skill, log-odds lost) in the order of the episodes."""
     skill_of_task: NDArray[np.int32]
@@ -75,11 +81,12 @@ class World:
         return (self.rate > 0) & (self.ceiling >= logit(self.mastery))
 
     def episodes_to_master(self) -> NDArray[np.int64]:
-        """(S,) practice that masters each skill from its start, parents mastered: ceil((logit m − a_i) / η_i), 0 where it
-        is mastered from the start or cannot be learned."""
+        """(S,) practice that masters each skill from its start, parents mastered: ceil((logit m −
+        a_i) / η_i), 0 where it is mastered from the start or cannot be learned."""
         missing = np.maximum(logit(self.mastery) - self.start, 0.0)
         needed = np.zeros(self.num_skills, dtype=np.int64)
-        # A hair less than the quotient: practice adds η_i repeatedly, and rounding must not cost a whole episode.
+        # A hair less than the quotient: practice adds η_i repeatedly, and rounding must not cost a
+        # whole episode.
         needed[self.learnable] = np.ceil(missing[self.learnable] / self.rate[self.learnable] - 1e-9)
         return needed
 
@@ -124,9 +131,11 @@ class Learner:
         self._next_shift = 0
 
     def practise(self, task: int) -> float:
-        """One episode of ``task``: its outcome is drawn from the competence before the practice, which then counts.
+        """One episode of ``task``: its outcome is drawn from the competence before the practice,
+        which then counts.
 
-        Returns the reward, ``reward_scale`` of the skill or 0. Raises ``IndexError`` for a task outside the world.
+        Returns the reward, ``reward_scale`` of the skill or 0. Raises ``IndexError`` for a task
+        outside the world.
         """
         skill = int(self.world.skill_of_task[task])
         self.episode += 1
@@ -156,12 +165,13 @@ class Learner:
         return 1.0 / (1.0 + np.exp(-self._remembered_all()))
 
     def mastered(self) -> NDArray[np.bool_]:
-        """(S,) whether each skill is mastered now by something that was learned: one that cannot be learned never is."""
+        """(S,) whether each skill is mastered now by something that was learned: one that cannot be
+        learned never is."""
         return (self._remembered_all() >= self._threshold) & self.world.learnable
 
     def gains(self) -> NDArray[np.float64]:
-        """(S,) by how much one more episode would raise each competence, p' − p; 0 for a skill that is blocked, mastered or
-        unlearnable. Only an oracle may look at this."""
+        """(S,) by how much one more episode would raise each competence, p' − p; 0 for a skill that
+        is blocked, mastered or unlearnable. Only an oracle may look at this."""
         theta = self._remembered_all()
         world = self.world
         after = np.minimum(theta + world.rate, np.maximum(world.ceiling, theta))
@@ -182,7 +192,9 @@ class Learner:
         if self.world.half_life == math.inf:
             return theta
         start = self._start[skill]
-        return start + (theta - start) * 2.0 ** (-(self.episode - self._practised[skill]) / self.world.half_life)
+        return start + (theta - start) * 2.0 ** (
+            -(self.episode - self._practised[skill]) / self.world.half_life
+        )
 
     def _remembered_all(self) -> NDArray[np.float64]:
         theta = np.array(self._theta)
@@ -192,7 +204,9 @@ class Learner:
         return self.world.start + (theta - self.world.start) * np.exp2(-age / self.world.half_life)
 
     def _ready(self, skill: int) -> bool:
-        return all(self._remembered(parent) >= self._threshold for parent in self.world.parents[skill])
+        return all(
+            self._remembered(parent) >= self._threshold for parent in self.world.parents[skill]
+        )
 
 
 class _Uniforms:

@@ -16,7 +16,13 @@ from scipy.stats import rankdata
 from experiments.arms import ORACLE, UNIFORM
 from experiments.simulation.learner import GROUPS
 from experiments.simulation.runs import Run
-from experiments.statistics import Interval, estimate, interquartile_mean, paired_difference, share_of_oracle
+from experiments.statistics import (
+    Interval,
+    estimate,
+    interquartile_mean,
+    paired_difference,
+    share_of_oracle,
+)
 
 Runs = Mapping[str, list[Run]]
 """Arm → its runs, in the order of the seeds, which is the same for every arm."""
@@ -26,14 +32,20 @@ _LINES: dict[str, dict[str, Any]] = {
     UNIFORM: {"color": "black", "ls": "--"},
     "default": {"lw": 3},
 }
-_COLOURS = {"learning": "#2a9d4a", "mastered": "#4477aa", "blocked": "#bbbbbb", "unlearnable": "#cc6644"}
+_COLOURS = {
+    "learning": "#2a9d4a",
+    "mastered": "#4477aa",
+    "blocked": "#bbbbbb",
+    "unlearnable": "#cc6644",
+}
 
 
 def figures(runs: Runs) -> dict[str, dict[str, Any]]:
-    """Arm → its figures in one scenario: those of the JSON line, and under ``"details"`` the intervals and shares.
+    """Arm → its figures in one scenario: those of the JSON line, and under ``"details"`` the
+    intervals and shares.
 
-    ``delta_vs_uniform`` with ``ci_low`` and ``ci_high`` is the paired difference in skills mastered at the budget;
-    ``oracle_share`` is None where the oracle gains nothing over uniform.
+    ``delta_vs_uniform`` with ``ci_low`` and ``ci_high`` is the paired difference in skills mastered
+    at the budget; ``oracle_share`` is None where the oracle gains nothing over uniform.
     """
     final = {arm: [run.final for run in of_arm] for arm, of_arm in runs.items()}
     result: dict[str, dict[str, Any]] = {}
@@ -51,8 +63,16 @@ def figures(runs: Runs) -> dict[str, dict[str, Any]]:
             "details": {
                 "mastered": _ends(mastered),
                 "auc": _ends(auc),
-                "auc_delta_vs_uniform": _ends(paired_difference([r.area for r in of_arm], [r.area for r in runs[UNIFORM]])),
-                "spent": dict(zip(GROUPS, np.mean([r.shares for r in of_arm], axis=0).round(4).tolist(), strict=True)),
+                "auc_delta_vs_uniform": _ends(
+                    paired_difference([r.area for r in of_arm], [r.area for r in runs[UNIFORM]])
+                ),
+                "spent": dict(
+                    zip(
+                        GROUPS,
+                        np.mean([r.shares for r in of_arm], axis=0).round(4).tolist(),
+                        strict=True,
+                    )
+                ),
                 "mastered_by_seed": final[arm],
             },
         }
@@ -67,8 +87,10 @@ def scenario_table(scenario: str, runs: Runs, of_arm: Mapping[str, Mapping[str, 
     """One scenario: a row per arm."""
     first = next(iter(runs.values()))[0]
     table = Table(
-        title=f"{scenario}: {first.learnable} skills, {first.episodes[-1]:,} episodes, {len(runs[UNIFORM])} seeds",
-        caption="Interquartile mean [95 % bootstrap interval]; * excludes 0. The last four columns: shares of the episodes.",
+        title=f"{scenario}: {first.learnable} skills, {first.episodes[-1]:,} episodes, "
+        f"{len(runs[UNIFORM])} seeds",
+        caption="Interquartile mean [95 % bootstrap interval]; * excludes 0. The last four "
+        "columns: shares of the episodes.",
         title_justify="left",
         caption_justify="left",
     )
@@ -93,11 +115,15 @@ def scenario_table(scenario: str, runs: Runs, of_arm: Mapping[str, Mapping[str, 
 
 
 def summary(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Arm → ``mean_rank`` (1 is best, the oracle left out, ties share a rank) and ``mean_oracle_share`` over the scenarios."""
+    """Arm → ``mean_rank`` (1 is best, the oracle left out, ties share a rank) and
+    ``mean_oracle_share`` over the scenarios."""
     arms = [arm for arm in next(iter(results.values())) if arm != ORACLE]
     mastered = np.array([[of_arm[arm]["mastered"] for arm in arms] for of_arm in results.values()])
     rank = rankdata(-mastered, axis=1).mean(axis=0)
-    shares = {arm: [s for of_arm in results.values() if (s := of_arm[arm]["oracle_share"]) is not None] for arm in arms}
+    shares = {
+        arm: [s for of_arm in results.values() if (s := of_arm[arm]["oracle_share"]) is not None]
+        for arm in arms
+    }
     return {
         arm: {
             "mean_rank": round(float(rank[i]), 3),
@@ -108,20 +134,26 @@ def summary(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
 
 
 def summary_table(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """All scenarios: skills mastered, mean rank and mean share of the oracle's gain, a row per arm."""
+    """All scenarios: skills mastered, mean rank and mean share of the oracle's gain, a row per
+    arm."""
     of_arm = summary(results)
-    table = Table(title="all scenarios: mastered at the budget (interquartile mean)", title_justify="left")
+    table = Table(
+        title="all scenarios: mastered at the budget (interquartile mean)", title_justify="left"
+    )
     table.add_column("arm")
     for heading in (*results, "mean rank", "mean oracle share"):
         table.add_column(heading, justify="right")
     for arm in sorted(of_arm, key=lambda name: of_arm[name]["mean_rank"]):
         row = [f"{figures_[arm]['mastered']:.1f}" for figures_ in results.values()]
-        table.add_row(arm, *row, f"{of_arm[arm]['mean_rank']:.2f}", f"{of_arm[arm]['mean_oracle_share']:.2f}")
+        table.add_row(
+            arm, *row, f"{of_arm[arm]['mean_rank']:.2f}", f"{of_arm[arm]['mean_oracle_share']:.2f}"
+        )
     return table
 
 
 def plot_curves(scenario: str, runs: Runs, path: Path) -> None:
-    """Skills mastered over the episodes: interquartile mean, and the band between the quartiles of the seeds."""
+    """Skills mastered over the episodes: interquartile mean, and the band between the quartiles of
+    the seeds."""
     figure = _figure(7.5, 4.5)
     axes = figure.subplots()
     for arm, of_arm in runs.items():
@@ -146,16 +178,26 @@ def plot_shares(scenario: str, runs: Runs, path: Path) -> None:
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     handles: Any = []
     for panel, (arm, of_arm) in zip(panels, runs.items(), strict=False):
-        spent = np.mean([run.spent / np.maximum(1, run.spent.sum(axis=1, keepdims=True)) for run in of_arm], axis=0)
+        spent = np.mean(
+            [run.spent / np.maximum(1, run.spent.sum(axis=1, keepdims=True)) for run in of_arm],
+            axis=0,
+        )
         episodes = np.mean([run.episodes for run in of_arm], axis=0)
-        handles = panel.stackplot(episodes, spent.T, labels=GROUPS, colors=[_COLOURS[group] for group in GROUPS])
+        handles = panel.stackplot(
+            episodes, spent.T, labels=GROUPS, colors=[_COLOURS[group] for group in GROUPS]
+        )
         panel.set_title(arm, fontsize=9)
         panel.set(xlim=(episodes[0], episodes[-1]), ylim=(0, 1))
         panel.tick_params(labelsize=7)
     for panel in panels:
         panel.set_visible(False)
-    figure.suptitle(f"{scenario}: share of the episodes spent on each group of tasks, over the episodes", fontsize=10)
-    figure.legend(handles, GROUPS, loc="outside lower center", ncols=len(GROUPS), fontsize=8, frameon=False)
+    figure.suptitle(
+        f"{scenario}: share of the episodes spent on each group of tasks, over the episodes",
+        fontsize=10,
+    )
+    figure.legend(
+        handles, GROUPS, loc="outside lower center", ncols=len(GROUPS), fontsize=8, frameon=False
+    )
     figure.savefig(path, dpi=120)
 
 

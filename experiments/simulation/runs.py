@@ -58,7 +58,8 @@ class Run:
 
 
 def run(job: Job) -> Run:
-    """Run a job. The world and the learner's luck depend on scenario and seed alone; what the arm draws, on the arm too."""
+    """Run a job. The world and the learner's luck depend on scenario and seed alone; what the arm
+    draws, on the arm too."""
     world = job.world.world(job.seed)
     learner = Learner(world, seed=job.seed)
     if job.arm == ORACLE:
@@ -87,14 +88,17 @@ class _Teacher:
 
 
 class _Oracle:
-    """Chooses the skill that one more episode improves most. Greedy, so a limit for what a curriculum can see, not a proof."""
+    """Chooses the skill that one more episode improves most. Greedy, so a limit for what a
+    curriculum can see, not a proof."""
 
     def __init__(self, learner: Learner):
         self._learner = learner
         self._task = _some_task_of_each_skill(learner.world)
 
     def choose(self) -> int:
-        return int(self._task[int(np.argmax(np.where(self._task >= 0, self._learner.gains(), -1.0)))])
+        return int(
+            self._task[int(np.argmax(np.where(self._task >= 0, self._learner.gains(), -1.0)))]
+        )
 
     def complete(self, task: int, score: float) -> None:
         """An oracle needs no scores."""
@@ -110,7 +114,10 @@ def _some_task_of_each_skill(world: World) -> NDArray[np.int64]:
 def _follow(teacher: _Teacher | _Oracle, learner: Learner, job: Job) -> Run:
     budget = job.world.budget(learner.world)
     ends = np.maximum(1, np.arange(1, POINTS + 1) * budget // POINTS)
-    mastered, spent = np.zeros(POINTS, dtype=np.int64), np.zeros((POINTS, len(GROUPS)), dtype=np.int64)
+    mastered, spent = (
+        np.zeros(POINTS, dtype=np.int64),
+        np.zeros((POINTS, len(GROUPS)), dtype=np.int64),
+    )
     before = np.zeros(len(GROUPS), dtype=np.int64)
     for point, end in enumerate(ends.tolist()):
         for _ in range(end - learner.episode):

@@ -1,8 +1,9 @@
 """The worlds in which the curricula are compared: one model of parameters, eight settings of it.
 
-Every scenario is a :class:`Scenario`; those in :data:`SCENARIOS` differ in a few fields each. The defaults describe 107
-skills (the number of items that Kanitscheider et al., "Multi-task curriculum learning in a complex, visual, hard-exploration
-domain: Minecraft", 2021, discover), each mastered by 54 episodes of practice.
+Every scenario is a :class:`Scenario`; those in :data:`SCENARIOS` differ in a few fields each. The
+defaults describe 107 skills (the number of items that Kanitscheider et al., "Multi-task curriculum
+learning in a complex, visual, hard-exploration domain: Minecraft", 2021, discover), each mastered
+by 54 episodes of practice.
 """
 
 import dataclasses
@@ -16,16 +17,20 @@ from experiments.simulation.learner import IMPOSSIBLE, World, logit
 
 
 class Scenario(BaseModel):
-    """Parameters of a simulated world. "Chosen" below means: no source, varied to see that the ranking of the arms holds."""
+    """Parameters of a simulated world. "Chosen" below means: no source, varied to see that the
+    ranking of the arms holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     skills: int = Field(default=107, ge=1)
-    """Skills; also the number of tasks unless ``task_ids`` is given. 107: Kanitscheider et al. 2021."""
+    """Skills; also the number of tasks unless ``task_ids`` is given. 107: Kanitscheider et al.
+    2021."""
     layers: int = Field(default=1, ge=1)
-    """Skills are spread over so many layers; each in layer k > 0 has parents in layer k − 1. 1: all independent."""
+    """Skills are spread over so many layers; each in layer k > 0 has parents in layer k − 1. 1: all
+    independent."""
     parents: tuple[int, int] = (1, 2)
-    """Fewest and most parents of a skill outside layer 0, drawn uniformly. (1, 2): the issue's definition of tech_tree."""
+    """Fewest and most parents of a skill outside layer 0, drawn uniformly. (1, 2): the issue's
+    definition of tech_tree."""
     first_layer_share: float | None = Field(default=None, gt=0, lt=1)
     """Share of the skills in layer 0; None: every layer has the same size."""
     start: float = Field(default=0.05, gt=0, lt=1)
@@ -35,12 +40,15 @@ class Scenario(BaseModel):
     ceiling: float = Field(default=0.99, gt=0, lt=1)
     """Success probability that practice does not exceed. Chosen."""
     episodes_to_master: int = Field(default=54, ge=1)
-    """Practice from ``start`` to ``mastery`` of a typical skill. 54 makes one episode worth 0.014 of competence on average:
-    far less than the noise of one Bernoulli outcome, as in reinforcement learning. Chosen."""
+    """Practice from ``start`` to ``mastery`` of a typical skill. 54 makes one episode worth 0.014
+    of competence on average: far less than the noise of one Bernoulli outcome, as in reinforcement
+    learning. Chosen."""
     rate_spread: float = Field(default=0.3, ge=0)
-    """Standard deviation of ln(learning rate) over the skills: some are learned twice as fast as others. Chosen."""
+    """Standard deviation of ln(learning rate) over the skills: some are learned twice as fast as
+    others. Chosen."""
     blocked_success: float = Field(default=0.2, ge=0, le=1)
-    """Factor on the success probability while a parent is not mastered: 0.05 becomes 0.01. Chosen."""
+    """Factor on the success probability while a parent is not mastered: 0.05 becomes 0.01.
+    Chosen."""
     noise_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the skills that can never be learned and pay at random."""
     noise_range: tuple[float, float] = (0.1, 0.9)
@@ -52,34 +60,46 @@ class Scenario(BaseModel):
     shift_by: float = Field(default=3.0, gt=0)
     """Log-odds by which it does. 3: from 0.9 to 0.31."""
     task_ids: int | None = Field(default=None, ge=1)
-    """Task ids of the generator, each of which exercises a random skill; None: one task per skill."""
+    """Task ids of the generator, each of which exercises a random skill; None: one task per
+    skill."""
     impossible_share: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the task ids that nobody can solve, as procedural generators produce. Needs ``task_ids``."""
+    """Share of the task ids that nobody can solve, as procedural generators produce. Needs
+    ``task_ids``."""
     reward_spread: float = Field(default=1.0, ge=1)
-    """Rewards of a success differ by up to this factor between skills (log-uniform from 1); 1: all pay 1."""
+    """Rewards of a success differ by up to this factor between skills (log-uniform from 1); 1: all
+    pay 1."""
     agents: int = Field(default=1, ge=1)
-    """Agents that try the task in an episode; its score is their mean. 1: Bernoulli outcomes, the hardest case."""
+    """Agents that try the task in an episode; its score is their mean. 1: Bernoulli outcomes, the
+    hardest case."""
     pool: int | None = Field(default=None, ge=2)
     """Tasks in the pool; None: all of them."""
     budget_factor: float = Field(default=2.0, gt=0)
-    """Episodes of a run ÷ episodes in which an oracle masters every skill from its start once. 2: the issue's budget."""
+    """Episodes of a run ÷ episodes in which an oracle masters every skill from its start once. 2:
+    the issue's budget."""
 
     @model_validator(mode="after")
     def _check(self) -> "Scenario":
         if self.layers > self.skills:
-            raise ValueError(f"layers={self.layers} is more than skills={self.skills}; give each layer a skill")
+            raise ValueError(
+                f"layers={self.layers} is more than skills={self.skills}; give each layer a skill"
+            )
         if self.impossible_share and self.task_ids is None:
-            raise ValueError(f"impossible_share={self.impossible_share} needs task_ids: only generated tasks can be impossible")
+            raise ValueError(
+                f"impossible_share={self.impossible_share} needs task_ids: only generated tasks "
+                "can be impossible"
+            )
         if not 1 <= self.parents[0] <= self.parents[1]:
             raise ValueError(f"parents={self.parents} must be 1 <= fewest <= most")
         if not self.start < self.mastery <= self.ceiling:
             raise ValueError(
-                f"start={self.start}, mastery={self.mastery}, ceiling={self.ceiling}: need start < mastery <= ceiling"
+                f"start={self.start}, mastery={self.mastery}, ceiling={self.ceiling}: need start < "
+                "mastery <= ceiling"
             )
         return self
 
     def world(self, seed: int) -> World:
-        """The world of this scenario that ``seed`` draws: same seed, same world, whatever the arm."""
+        """The world of this scenario that ``seed`` draws: same seed, same world, whatever the
+        arm."""
         random = np.random.default_rng([seed, 0x5EED])
         layer = self._layers()
         noise = np.zeros(self.skills, dtype=bool)
@@ -109,7 +129,9 @@ class Scenario(BaseModel):
             return world
         times = range(self.shift_every, self.budget(world) + 1, self.shift_every)
         shifted = random.choice(np.flatnonzero(world.learnable), size=len(times))
-        shifts = tuple((t, int(skill), self.shift_by) for t, skill in zip(times, shifted, strict=True))
+        shifts = tuple(
+            (t, int(skill), self.shift_by) for t, skill in zip(times, shifted, strict=True)
+        )
         return dataclasses.replace(world, shifts=shifts)
 
     def budget(self, world: World) -> int:
@@ -130,7 +152,13 @@ class Scenario(BaseModel):
         for skill in range(self.skills):
             candidates = np.flatnonzero((layer == layer[skill] - 1) & ~noise)
             count = min(int(random.integers(self.parents[0], self.parents[1] + 1)), len(candidates))
-            chosen = () if noise[skill] else random.choice(candidates, size=count, replace=False) if count else ()
+            chosen = (
+                ()
+                if noise[skill]
+                else random.choice(candidates, size=count, replace=False)
+                if count
+                else ()
+            )
             parents.append(tuple(int(parent) for parent in chosen))
         return tuple(parents)
 
@@ -146,7 +174,9 @@ SCENARIOS: dict[str, Scenario] = {
     # Kanitscheider et al. 2021: a technology tree, Bernoulli outcomes.
     "tech_tree": Scenario(layers=10),
     # Each task unlocks the next.
-    "chain": Scenario(skills=24, layers=24, parents=(1, 1), episodes_to_master=108, budget_factor=4.0),
+    "chain": Scenario(
+        skills=24, layers=24, parents=(1, 1), episodes_to_master=108, budget_factor=4.0
+    ),
     # 10 % of the tasks can progress; the others have reached what they can.
     "plateau": Scenario(noise_share=0.9, noise_range=(0.02, 0.98), budget_factor=6.0),
     # A third of the tasks pays at random and can never be learned.
@@ -156,7 +186,9 @@ SCENARIOS: dict[str, Scenario] = {
     # Tasks become harder again and again.
     "moving": Scenario(layers=3, shift_every=100),
     # A generator with a million task ids, half of them impossible, and a pool of 256.
-    "unbounded": Scenario(skills=200, layers=4, task_ids=1_000_000, impossible_share=0.5, pool=256, budget_factor=3.0),
+    "unbounded": Scenario(
+        skills=200, layers=4, task_ids=1_000_000, impossible_share=0.5, pool=256, budget_factor=3.0
+    ),
     # Four fifths of the tasks give 0 until others are mastered.
     "sparse": Scenario(layers=3, first_layer_share=0.2, start=0.02, blocked_success=0.0),
 }

@@ -1,1 +1,2 @@
-"""The training study behind ``experiments/curriculum_study.py``: tasks, runs, evaluation, report."""
+"""The training study behind ``experiments/curriculum_study.py``: tasks, runs, evaluation,
+report."""

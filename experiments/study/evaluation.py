@@ -1,4 +1,5 @@
-"""How good the policies of a run are: on every errand equally often, on maps that no training has seen."""
+"""How good the policies of a run are: on every errand equally often, on maps that no training has
+seen."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ POSSIBLE = np.array([errand.possible for errand in ERRANDS])
 def evaluate_run(tool: TrainTool, evaluation: Evaluation) -> dict[str, Any]:
     """Success of the final policy on every task, success on the way, and what was sampled.
 
-    Returns: ``success`` (a list, by task id), ``curve`` (``[agent steps, mean success]`` pairs, the last one of the final
-    policy), ``sampled`` (per difficulty group, ``[agent steps, episodes begun since the start]`` pairs), ``agent_steps``.
+    Returns: ``success`` (a list, by task id), ``curve`` (``[agent steps, mean success]`` pairs, the
+    last one of the final policy), ``sampled`` (per difficulty group, ``[agent steps, episodes begun
+    since the start]`` pairs), ``agent_steps``.
     """
     torch.set_num_threads(1)
     generator_config = tool.training_env.curriculum.task_generator
@@ -36,7 +38,9 @@ def evaluate_run(tool: TrainTool, evaluation: Evaluation) -> dict[str, Any]:
     *earlier, last = list_checkpoints(tool.run_dir / "checkpoints")
     curve = []
     for checkpoint in _spread(earlier, evaluation.curve_points, _steps_in_name(last)):
-        success = success_per_task(checkpoint, generator, evaluation.curve_episodes_per_task, evaluation.seed)
+        success = success_per_task(
+            checkpoint, generator, evaluation.curve_episodes_per_task, evaluation.seed
+        )
         curve.append([_agent_steps(checkpoint), float(success.mean())])
     success = success_per_task(last, generator, evaluation.episodes_per_task, evaluation.seed)
     steps = _agent_steps(last)
@@ -48,13 +52,18 @@ def evaluate_run(tool: TrainTool, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def success_per_task(checkpoint: Path, generator: TaskGenerator[Any], episodes: int, seed: int) -> np.ndarray:
-    """Share of the agents that succeed, over ``episodes`` maps of each errand: float64 ``(len(ERRANDS),)`` in [0, 1].
+def success_per_task(
+    checkpoint: Path, generator: TaskGenerator[Any], episodes: int, seed: int
+) -> np.ndarray:
+    """Share of the agents that succeed, over ``episodes`` maps of each errand: float64
+    ``(len(ERRANDS),)`` in [0, 1].
 
     The same seed gives every policy the same maps.
     """
     random = np.random.default_rng(seed)
-    map_seeds = random.integers(EVALUATION_SEEDS.start, EVALUATION_SEEDS.stop, size=(len(ERRANDS), episodes))
+    map_seeds = random.integers(
+        EVALUATION_SEEDS.start, EVALUATION_SEEDS.stop, size=(len(ERRANDS), episodes)
+    )
     success = np.zeros(map_seeds.shape)
     env = actor = None
     for (task_id, episode), map_seed in np.ndenumerate(map_seeds):
@@ -70,17 +79,23 @@ def success_per_task(checkpoint: Path, generator: TaskGenerator[Any], episodes: 
 
 
 def sampled_per_group(metrics: Path) -> dict[str, list[list[float]]]:
-    """How many episodes of each difficulty group had begun, at about fifty points of the training."""
+    """How many episodes of each difficulty group had begun, at about fifty points of the
+    training."""
     history = read_metrics(metrics)
     chosen = sorted({round(i) for i in np.linspace(0, len(history) - 1, min(len(history), 50))})
     key = "curriculum/algorithm/label/{}/scheduled"
     return {
-        group: [[history[i]["agent_steps"], float(history[i].get(key.format(group), 0.0))] for i in chosen] for group in GROUPS
+        group: [
+            [history[i]["agent_steps"], float(history[i].get(key.format(group), 0.0))]
+            for i in chosen
+        ]
+        for group in GROUPS
     }
 
 
 def worst_tenth(success: np.ndarray) -> float:
-    """Mean success over the tenth of the *possible* errands that a policy is worst at (a fifth of all are impossible)."""
+    """Mean success over the tenth of the *possible* errands that a policy is worst at (a fifth of
+    all are impossible)."""
     possible = np.sort(success[POSSIBLE])
     return float(possible[: max(1, len(possible) // 10)].mean())
 
@@ -92,12 +107,15 @@ def group_means(success: np.ndarray) -> dict[str, float]:
 
 
 def _spread(checkpoints: list[Path], count: int, last: int) -> list[Path]:
-    """``count`` of them, or all if there are fewer: the nearest to points that divide ``last`` agent steps evenly."""
+    """``count`` of them, or all if there are fewer: the nearest to points that divide ``last``
+    agent steps evenly."""
     if len(checkpoints) <= count:
         return checkpoints
     steps = np.array([_steps_in_name(path) for path in checkpoints])
     targets = last * np.arange(1, count + 1) / (count + 1)
-    return [checkpoints[i] for i in sorted({int(np.abs(steps - target).argmin()) for target in targets})]
+    return [
+        checkpoints[i] for i in sorted({int(np.abs(steps - target).argmin()) for target in targets})
+    ]
 
 
 def _steps_in_name(checkpoint: Path) -> int:

@@ -1,4 +1,5 @@
-"""``python -m experiments.study.one_run FOLDER``: train and evaluate the run that ``FOLDER/settings.json`` describes."""
+"""``python -m experiments.study.one_run FOLDER``: train and evaluate the run that
+``FOLDER/settings.json`` describes."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ from metta.tools.train import TrainTool
 
 
 def main(folder: Path) -> int:
-    """Exit status: 0 with ``result.json`` written, 1 where another process works on this run, otherwise TrainTool's."""
-    with (folder / "lock").open("w") as lock:  # a study killed by force leaves its runs behind, still at work
+    """Exit status: 0 with ``result.json`` written, 1 where another process works on this run,
+    otherwise TrainTool's."""
+    with (folder / "lock").open(
+        "w"
+    ) as lock:  # a study killed by force leaves its runs behind, still at work
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -24,7 +28,9 @@ def main(folder: Path) -> int:
         tool = TrainTool.model_validate({**settings["tool"], "data_dir": folder.parent})
         status = tool.invoke()
         if status == 0:
-            write_json(folder / "result.json", evaluate_run(tool, Evaluation(**settings["evaluation"])))
+            write_json(
+                folder / "result.json", evaluate_run(tool, Evaluation(**settings["evaluation"]))
+            )
         return status
 
 

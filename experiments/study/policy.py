@@ -1,8 +1,9 @@
 """A small policy that sees the room as a picture.
 
-mettagrid's own small policies read an observation as a flat list of numbers: tag 1 and tag 4 differ by 3/255 there, and
-an object's place in the list depends on what else is in view. They learn next to nothing on errands in half a million
-steps. Here every (cell, meaning) pair is an input of its own, so that two cores can train fifteen policies in an hour.
+mettagrid's own small policies read an observation as a flat list of numbers: tag 1 and tag 4 differ
+by 3/255 there, and an object's place in the list depends on what else is in view. They learn next
+to nothing on errands in half a million steps. Here every (cell, meaning) pair is an input of its
+own, so that two cores can train fifteen policies in an hour.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ _EMPTY, _GLOBAL = 255, 254
 
 
 class PictureNet(nn.Module):
-    """Tokens uint8 ``(batch, tokens, 3)`` of (place, feature, value) → logits ``(batch, actions)``, values ``(batch, 1)``.
+    """Tokens uint8 ``(batch, tokens, 3)`` of (place, feature, value) → logits ``(batch, actions)``,
+    values ``(batch, 1)``.
 
-    Inputs, 0 or 1: each tag and each held resource at each cell of the view, and the last action. The rest is ignored.
+    Inputs, 0 or 1: each tag and each held resource at each cell of the view, and the last action.
+    The rest is ignored.
     """
 
     def __init__(self, interface: PolicyEnvInterface) -> None:
@@ -51,11 +54,15 @@ class PictureNet(nn.Module):
         meaning[features["last_action"], :actions] = torch.arange(actions)
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("meaning", meaning.flatten(), persistent=False)
-        self.body = nn.Sequential(_layer(self.unused, _HIDDEN), nn.ReLU(), _layer(_HIDDEN, _HIDDEN), nn.ReLU())
+        self.body = nn.Sequential(
+            _layer(self.unused, _HIDDEN), nn.ReLU(), _layer(_HIDDEN, _HIDDEN), nn.ReLU()
+        )
         self.action_head = _layer(_HIDDEN, actions, gain=0.01)
         self.value_head = _layer(_HIDDEN, 1, gain=1.0)
 
-    def forward_eval(self, observations: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward_eval(
+        self, observations: torch.Tensor, state: Any = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = observations.long()
         where, what = self.get_buffer("place"), self.get_buffer("meaning")
         index = where[tokens[..., 0]] + what[tokens[..., 1] << 8 | tokens[..., 2]]
@@ -64,12 +71,15 @@ class PictureNet(nn.Module):
         hidden = self.body(picture[:, :-1])
         return self.action_head(hidden), self.value_head(hidden)
 
-    def forward(self, observations: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, observations: torch.Tensor, state: Any = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         return self.forward_eval(observations, state)
 
 
 class PicturePolicy(MultiAgentPolicy):
-    """``PictureNet`` as a policy that TrainTool can train: ``policy.name=experiments.study.policy.PicturePolicy``."""
+    """``PictureNet`` as a policy that TrainTool can train:
+    ``policy.name=experiments.study.policy.PicturePolicy``."""
 
     def __init__(self, policy_env_info: PolicyEnvInterface, device: str = "cpu") -> None:
         super().__init__(policy_env_info)
@@ -82,7 +92,9 @@ class PicturePolicy(MultiAgentPolicy):
         return False
 
     def agent_policy(self, agent_id: int) -> AgentPolicy:
-        raise NotImplementedError("PicturePolicy acts for all agents at once: see metta.sim.simulation.PolicyActor")
+        raise NotImplementedError(
+            "PicturePolicy acts for all agents at once: see metta.sim.simulation.PolicyActor"
+        )
 
 
 def _layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:

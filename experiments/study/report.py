@@ -38,20 +38,30 @@ def collect(runs: Sequence[Run]) -> Results:
     for run in runs:
         result = run.result()
         if result is None:
-            raise ValueError(f"arm {run.arm}, seed {run.seed} is not finished: {run.folder} has no result.json")
+            raise ValueError(
+                f"arm {run.arm}, seed {run.seed} is not finished: {run.folder} has no result.json"
+            )
         results.setdefault(run.arm, {})[run.seed] = result
     return results
 
 
 def summarise(results: Results) -> dict[str, dict[str, Any]]:
-    """Per arm: interquartile means over seeds with 95 % bootstrap intervals, and the differences to uniform, seed by seed.
+    """Per arm: interquartile means over seeds with 95 % bootstrap intervals, and the differences to
+    uniform, seed by seed.
 
-    ``mean`` is the success over all errands, ``worst_tenth`` over the worst tenth of the possible ones, ``groups`` per
-    difficulty group, ``impossible_share`` the share of the training episodes that went into impossible errands.
-    ``delta_vs_uniform``, ``ci_low`` and ``ci_high`` are the paired difference of ``mean``; absent without a uniform arm.
+    ``mean`` is the success over all errands, ``worst_tenth`` over the worst tenth of the possible
+    ones, ``groups`` per difficulty group, ``impossible_share`` the share of the training episodes
+    that went into impossible errands. ``delta_vs_uniform``, ``ci_low`` and ``ci_high`` are the
+    paired difference of ``mean``; absent without a uniform arm.
     """
-    mean = {arm: [float(np.mean(r["success"])) for r in by_seed.values()] for arm, by_seed in results.items()}
-    worst = {arm: [worst_tenth(np.array(r["success"])) for r in by_seed.values()] for arm, by_seed in results.items()}
+    mean = {
+        arm: [float(np.mean(r["success"])) for r in by_seed.values()]
+        for arm, by_seed in results.items()
+    }
+    worst = {
+        arm: [worst_tenth(np.array(r["success"])) for r in by_seed.values()]
+        for arm, by_seed in results.items()
+    }
     summary: dict[str, dict[str, Any]] = {}
     for arm, by_seed in results.items():
         groups = [group_means(np.array(r["success"])) for r in by_seed.values()]
@@ -59,14 +69,20 @@ def summarise(results: Results) -> dict[str, dict[str, Any]]:
             "seeds": list(by_seed),
             "mean": _plain(estimate(mean[arm])),
             "worst_tenth": _plain(estimate(worst[arm])),
-            "groups": {group: _plain(estimate([values[group] for values in groups])) for group in GROUPS},
-            "impossible_share": _plain(estimate([_final_share(r, "impossible") for r in by_seed.values()])),
+            "groups": {
+                group: _plain(estimate([values[group] for values in groups])) for group in GROUPS
+            },
+            "impossible_share": _plain(
+                estimate([_final_share(r, "impossible") for r in by_seed.values()])
+            ),
             "per_seed": {"mean": mean[arm], "worst_tenth": worst[arm]},
         }
         if UNIFORM in results:
             delta = paired_difference(mean[arm], mean[UNIFORM])
             row |= {"delta_vs_uniform": delta.value, "ci_low": delta.low, "ci_high": delta.high}
-            row["worst_tenth_delta_vs_uniform"] = _plain(paired_difference(worst[arm], worst[UNIFORM]))
+            row["worst_tenth_delta_vs_uniform"] = _plain(
+                paired_difference(worst[arm], worst[UNIFORM])
+            )
         summary[arm] = row
     return summary
 
@@ -76,23 +92,47 @@ def one_line(summary: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     line = {}
     for arm, row in summary.items():
         line[arm] = {"mean": row["mean"]["value"], "worst_tenth": row["worst_tenth"]["value"]}
-        line[arm] |= {key: row[key] for key in ("delta_vs_uniform", "ci_low", "ci_high") if key in row}
+        line[arm] |= {
+            key: row[key] for key in ("delta_vs_uniform", "ci_low", "ci_high") if key in row
+        }
     return {arm: {key: round(value, 5) for key, value in row.items()} for arm, row in line.items()}
 
 
 def print_table(summary: dict[str, dict[str, Any]]) -> None:
     """One row per arm; values are interquartile means over seeds with 95 % intervals."""
-    table = Table(title="success on all errands, on maps that no training has seen (interquartile mean [95 %])")
-    columns = ["arm", "seeds", "mean", "worst tenth of the possible", "mean − uniform", "worst tenth − uniform"]
+    table = Table(
+        title="success on all errands, on maps that no training has seen (interquartile mean [95 "
+        "%])"
+    )
+    columns = [
+        "arm",
+        "seeds",
+        "mean",
+        "worst tenth of the possible",
+        "mean − uniform",
+        "worst tenth − uniform",
+    ]
     for column in columns:
         table.add_column(column, justify="left" if column == "arm" else "right")
     for arm, row in summary.items():
         delta = worst_delta = ""
         if "delta_vs_uniform" in row and arm != UNIFORM:
-            delta = _told({"value": row["delta_vs_uniform"], "low": row["ci_low"], "high": row["ci_high"]}, "+")
+            delta = _told(
+                {"value": row["delta_vs_uniform"], "low": row["ci_low"], "high": row["ci_high"]},
+                "+",
+            )
             worst_delta = _told(row["worst_tenth_delta_vs_uniform"], "+")
-        table.add_row(arm, str(len(row["seeds"])), _told(row["mean"]), _told(row["worst_tenth"]), delta, worst_delta)
-    groups = Table(title="success by group; last column: share of the training episodes on impossible errands")
+        table.add_row(
+            arm,
+            str(len(row["seeds"])),
+            _told(row["mean"]),
+            _told(row["worst_tenth"]),
+            delta,
+            worst_delta,
+        )
+    groups = Table(
+        title="success by group; last column: share of the training episodes on impossible errands"
+    )
     for column in ("arm", *GROUPS, "spent on impossible"):
         groups.add_column(column, justify="left" if column == "arm" else "right")
     for arm, row in summary.items():
@@ -105,17 +145,26 @@ def print_table(summary: dict[str, dict[str, Any]]) -> None:
 
 def draw(results: Results, out: Path) -> list[Path]:
     """``curve.png``, ``groups.png`` and ``sampling.png`` in ``out``."""
-    return [_draw_curves(results, out / "curve.png"), _draw_groups(results, out / "groups.png"), _draw_shares(results, out)]
+    return [
+        _draw_curves(results, out / "curve.png"),
+        _draw_groups(results, out / "groups.png"),
+        _draw_shares(results, out),
+    ]
 
 
 def _draw_curves(results: Results, path: Path) -> Path:
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for colour, (arm, by_seed) in zip(_COLOURS, results.items(), strict=False):
-        # Resumed runs have checkpoints of their own; the shortest curve tells how many points all have.
+        # Resumed runs have checkpoints of their own; the shortest curve tells how many points all
+        # have.
         points = min(len(result["curve"]) for result in by_seed.values())
         curves = np.array([result["curve"][-points:] for result in by_seed.values()])
         _band(axes, curves[:, :, 0].mean(axis=0), curves[:, :, 1], arm, colour)
-    axes.set(xlabel="agent steps", ylabel="mean success on all errands", title="Learning curves, evaluated on unseen maps")
+    axes.set(
+        xlabel="agent steps",
+        ylabel="mean success on all errands",
+        title="Learning curves, evaluated on unseen maps",
+    )
     axes.legend()
     return _save(figure, path)
 
@@ -127,22 +176,46 @@ def _draw_groups(results: Results, path: Path) -> Path:
         groups = [group_means(np.array(result["success"])) for result in by_seed.values()]
         values = [estimate([means[group] for means in groups]) for group in GROUPS]
         height = np.array([value.value for value in values])
-        error = [height - [value.low for value in values], [value.high for value in values] - height]
-        axes.bar(np.arange(len(GROUPS)) + i * width, height, width, yerr=np.maximum(error, 0), label=arm, color=colour, capsize=2)
-    axes.set_xticks(np.arange(len(GROUPS)) + 0.4 - width / 2, [group.replace("_", " ") for group in GROUPS])
-    axes.set(ylabel="success", title="Final success by difficulty group (interquartile mean, 95 % interval)")
+        error = [
+            height - [value.low for value in values],
+            [value.high for value in values] - height,
+        ]
+        axes.bar(
+            np.arange(len(GROUPS)) + i * width,
+            height,
+            width,
+            yerr=np.maximum(error, 0),
+            label=arm,
+            color=colour,
+            capsize=2,
+        )
+    axes.set_xticks(
+        np.arange(len(GROUPS)) + 0.4 - width / 2, [group.replace("_", " ") for group in GROUPS]
+    )
+    axes.set(
+        ylabel="success",
+        title="Final success by difficulty group (interquartile mean, 95 % interval)",
+    )
     axes.legend()
     return _save(figure, path)
 
 
 def _draw_shares(results: Results, out: Path) -> Path:
-    figure, row = plt.subplots(1, len(results), figsize=(1 + 3.4 * len(results), 3.6), sharey=True, squeeze=False)
+    figure, row = plt.subplots(
+        1, len(results), figsize=(1 + 3.4 * len(results), 3.6), sharey=True, squeeze=False
+    )
     figure.set_layout_engine("constrained")
     for axes, (arm, by_seed) in zip(row[0], results.items(), strict=True):
         for colour, group in zip(_COLOURS, GROUPS, strict=False):
             shares = [_shares(result, group) for result in by_seed.values()]
             points = min(len(steps) for steps, _ in shares)
-            _band(axes, shares[0][0][:points], np.array([share[:points] for _, share in shares]), group, colour)
+            _band(
+                axes,
+                shares[0][0][:points],
+                np.array([share[:points] for _, share in shares]),
+                group,
+                colour,
+            )
         axes.set(title=arm, xlabel="agent steps")
     row[0][0].set_ylabel("share of the episodes")
     row[0][-1].legend(fontsize="small")
@@ -166,7 +239,9 @@ def _final_share(result: dict[str, Any], group: str) -> float:
 def _band(axes: Axes, x: np.ndarray, values: np.ndarray, label: str, colour: Any) -> None:
     """Mean over seeds, with the range of the seeds; ``values`` is ``(seeds, points)``."""
     axes.plot(x, values.mean(axis=0), label=label, color=colour)
-    axes.fill_between(x, values.min(axis=0), values.max(axis=0), alpha=_BAND, color=colour, linewidth=0)
+    axes.fill_between(
+        x, values.min(axis=0), values.max(axis=0), alpha=_BAND, color=colour, linewidth=0
+    )
 
 
 def _save(figure: Any, path: Path) -> Path:

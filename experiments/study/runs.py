@@ -1,7 +1,9 @@
-"""The runs of a study: one folder each, trained and evaluated in a process of its own, continued where they were.
+"""The runs of a study: one folder each, trained and evaluated in a process of its own, continued
+where they were.
 
-``OUT/runs/ARM-SEED/`` holds ``settings.json`` (what was asked for), what TrainTool writes, ``output.log`` and, once the
-run is finished, ``result.json``. A finished run is not repeated; one that was cut off goes on from its last checkpoint.
+``OUT/runs/ARM-SEED/`` holds ``settings.json`` (what was asked for), what TrainTool writes,
+``output.log`` and, once the run is finished, ``result.json``. A finished run is not repeated; one
+that was cut off goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ def make_run(
     num_workers: int,
     evaluation: Evaluation,
 ) -> Run:
-    """One run of the study: every errand in the pool, and nothing but the arm to tell runs of one seed apart.
+    """One run of the study: every errand in the pool, and nothing but the arm to tell runs of one
+    seed apart.
 
     ``folder`` is where the run's own folder is made.
     """
@@ -133,7 +136,8 @@ def prepare(run: Run) -> None:
         differences = list(_differences(json.loads(path.read_text(encoding="utf-8")), settings))
         if differences:
             raise SettingsChangedError(
-                f"{run.folder} was begun with other settings: {'; '.join(differences)}. Use those, another out=FOLDER, "
+                f"{run.folder} was begun with other settings: {'; '.join(differences)}. Use those, "
+                "another out=FOLDER, "
                 "or delete that folder to begin the run anew"
             )
         return
@@ -153,7 +157,8 @@ def run_all(runs: Sequence[Run], processes: int, report: Callable[[Run, int, flo
     """Train and evaluate the unfinished ones of ``runs``, in their order, ``processes`` at a time.
 
     Args:
-        report: told a run that has just finished, how many are finished now, and the seconds it took.
+        report: told a run that has just finished, how many are finished now, and the seconds it
+            took.
 
     Raises:
         RunFailedError: a run failed. The others are stopped, and saved.
@@ -211,7 +216,10 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
 def _failure(run: Run, status: int) -> str:
     path = run.folder / "output.log"
     last = path.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
-    return f"arm {run.arm}, seed {run.seed}: ended with exit status {status}; {path} ends with:\n" + "\n".join(last)
+    return (
+        f"arm {run.arm}, seed {run.seed}: ended with exit status {status}; {path} ends with:\n"
+        + "\n".join(last)
+    )
 
 
 def write_json(path: Path, content: Any) -> None:

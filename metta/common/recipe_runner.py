@@ -1,8 +1,8 @@
 """The command line of ``tools/run.py``: find a recipe, configure the tool it returns, run it.
 
-Exit status: 0 for success, 2 for a usage error (unknown recipe or key, wrong value), 1 for a failure, otherwise what
-the tool returns (143 after SIGTERM, 130 after SIGINT). Errors are one message on standard error; ``--traceback`` shows
-where they came from.
+Exit status: 0 for success, 2 for a usage error (unknown recipe or key, wrong value), 1 for a
+failure, otherwise what the tool returns (143 after SIGTERM, 130 after SIGINT). Errors are one
+message on standard error; ``--traceback`` shows where they came from.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ USAGE = """\
 usage: tools/run.py RECIPE [KEY=VALUE ...] [--dry-run] [--traceback]
        tools/run.py RECIPE --help          what the recipe does, and every key with type and default
        tools/run.py --list                 all recipes
-       tools/run.py --dry-run              build the tool and one environment of every recipe, train nothing
+       tools/run.py --dry-run              build every recipe and one environment of it
 
-RECIPE is module.function (arena.train), function and module (train arena), a module (arena, meaning its train), or a
-file (my_recipe.py:train). A KEY is a parameter of the recipe or a field of its tool, nested with dots.
+RECIPE is module.function (arena.train), function and module (train arena), a module (arena,
+meaning its train), or a file (my_recipe.py:train). A KEY is a parameter of the recipe or a field
+of its tool, nested with dots.
 
 examples:
   tools/run.py arena.train run=first trainer.total_timesteps=100000
@@ -77,13 +78,21 @@ def _report(error: BaseException, message: str, status: int, show_traceback: boo
 
 
 def _main(arguments: list[str]) -> int:
-    flags = {"--help" if argument == "-h" else argument for argument in arguments if argument.startswith("-")}
+    flags = {
+        "--help" if argument == "-h" else argument
+        for argument in arguments
+        if argument.startswith("-")
+    }
     for flag in flags - set(_FLAGS):
         if "=" in flag:
             raise UsageError(f"there is no option {flag!r}; did you mean {flag.lstrip('-')}?")
         raise UsageError(f"there is no option {flag!r}{nearest(flag, _FLAGS)}")
-    words = [argument for argument in arguments if not argument.startswith("-") and "=" not in argument]
-    settings = split_arguments([argument for argument in arguments if not argument.startswith("-") and "=" in argument])
+    words = [
+        argument for argument in arguments if not argument.startswith("-") and "=" not in argument
+    ]
+    settings = split_arguments(
+        [argument for argument in arguments if not argument.startswith("-") and "=" in argument]
+    )
     if "--list" in flags:
         return _list()
     if not words and "--dry-run" in flags:
@@ -124,18 +133,23 @@ def _raise_for_bare_key(words: list[str]) -> None:
     except UsageError:
         return
     word = words[-1]
-    if word in {setting.key for setting in function_settings(recipe.function) + model_settings(tool)}:
+    if word in {
+        setting.key for setting in function_settings(recipe.function) + model_settings(tool)
+    }:
         raise UsageError(f"{word!r} is a key of {recipe.name}: write {word}=VALUE")
 
 
 def build_tool(recipe: Recipe, settings: dict[str, str]) -> Tool:
-    """Call the recipe with ``settings`` and set the rest on the tool it returns; a new run gets a name.
+    """Call the recipe with ``settings`` and set the rest on the tool it returns; a new run gets a
+    name.
 
     Raises:
         UsageError: an unknown key, a wrong value, or a function that is no recipe.
     """
     if settings.get("run") == "":
-        raise UsageError("run= is empty: write run=NAME, or leave it out for a name from recipe and time")
+        raise UsageError(
+            "run= is empty: write run=NAME, or leave it out for a name from recipe and time"
+        )
     try:
         tool, rest = call_with(recipe.function, settings)
     except UsageError:
@@ -145,7 +159,10 @@ def build_tool(recipe: Recipe, settings: dict[str, str]) -> Tool:
     except ValueError as error:
         raise UsageError(f"{recipe.name}: {error}") from error
     if not isinstance(tool, Tool):
-        raise UsageError(f"{recipe.name} is no recipe: it returned {type(tool).__name__}, a recipe returns a Tool")
+        raise UsageError(
+            f"{recipe.name} is no recipe: it returned {type(tool).__name__}, a recipe returns a "
+            "Tool"
+        )
     parameters = [setting.key for setting in function_settings(recipe.function)]
     if isinstance(tool, CommandTool):
         for key in rest:  # a command reads none of a tool's fields
@@ -165,7 +182,9 @@ def _list() -> int:
 
 
 def _help(recipe: Recipe, settings: dict[str, str]) -> int:
-    print(f"{recipe.name}: {textwrap.dedent(recipe.function.__doc__ or 'no description').strip()}\n")
+    print(
+        f"{recipe.name}: {textwrap.dedent(recipe.function.__doc__ or 'no description').strip()}\n"
+    )
     parameters = function_settings(recipe.function)
     if parameters:
         print("parameters of the recipe:")

@@ -1,7 +1,8 @@
 """Recipes by name: functions in modules under ``experiments`` that return a tool.
 
-``arena.train``, ``experiments.recipes.arena.train``, ``train arena``, ``arena`` and ``path/to/arena.py:train`` name the
-same function. A module named without a function means its ``train``.
+``arena.train``, ``experiments.recipes.arena.train``, ``train arena``, ``arena`` and
+``path/to/arena.py:train`` name the same function. A module named without a function means its
+``train``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Listed:
-    """A recipe found by reading its file; nothing was imported. ``summary`` is the docstring's first line."""
+    """A recipe found by reading its file; nothing was imported. ``summary`` is the docstring's
+    first line."""
 
     name: str
     summary: str
@@ -56,20 +58,28 @@ def resolve(words: list[str]) -> Recipe:
         function, module = words
         words = [f"{module}.{function}"]
     if len(words) != 1:
-        raise UsageError(f"one recipe at a time: got {' '.join(words)!r}; parameters are written key=value")
+        raise UsageError(
+            f"one recipe at a time: got {' '.join(words)!r}; parameters are written key=value"
+        )
     (name,) = words
     if name.endswith(".py") or ".py:" in name:
         return _from_file(name)
     if all(part.isidentifier() for part in name.split(".")):
         for prefix in _PREFIXES:
-            found = _from_module(prefix, name, short=name.removeprefix("experiments.").removeprefix("recipes."))
+            found = _from_module(
+                prefix, name, short=name.removeprefix("experiments.").removeprefix("recipes.")
+            )
             if found is not None:
                 return found
-    raise UsageError(f"there is no recipe {name!r}{nearest(name, _known_names(), '; tools/run.py --list shows all')}")
+    raise UsageError(
+        "there is no recipe "
+        f"{name!r}{nearest(name, _known_names(), '; tools/run.py --list shows all')}"
+    )
 
 
 def list_recipes() -> list[Listed]:
-    """Every recipe under ``experiments``: public functions whose return annotation is a tool, by short name."""
+    """Every recipe under ``experiments``: public functions whose return annotation is a tool, by
+    short name."""
     spec = importlib.util.find_spec(_ROOT)
     if spec is None or not spec.submodule_search_locations:
         return []
@@ -80,7 +90,9 @@ def list_recipes() -> list[Listed]:
             if any(part.startswith("_") for part in parts):
                 continue
             module = ".".join(parts).removeprefix("recipes.")
-            found.extend(Listed(f"{module}.{node.name}", _summary(node)) for node in _recipe_functions(path))
+            found.extend(
+                Listed(f"{module}.{node.name}", _summary(node)) for node in _recipe_functions(path)
+            )
     return sorted(found, key=lambda listed: listed.name)
 
 
@@ -91,7 +103,11 @@ def _recipe_functions(path: Path) -> Iterator[ast.FunctionDef]:
         print(f"warning: {path} is not listed: line {error.lineno}: {error.msg}", file=sys.stderr)
         return
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.returns is not None:
+        if (
+            isinstance(node, ast.FunctionDef)
+            and not node.name.startswith("_")
+            and node.returns is not None
+        ):
             annotation = ast.unparse(node.returns).strip("'\"")
             if annotation.endswith("Tool"):
                 yield node
@@ -117,7 +133,10 @@ def _from_module(prefix: str, name: str, short: str) -> Recipe | None:
             return None
     imported = _import(prefix + module)
     if (prefix + module).split(".")[0] != _ROOT and not _returns_tool(vars(imported).get(function)):
-        raise UsageError(f"{name!r} is not a recipe: its function does not return a tool; tools/run.py --list shows all")
+        raise UsageError(
+            f"{name!r} is not a recipe: its function does not return a tool; tools/run.py --list "
+            "shows all"
+        )
     return Recipe(recipe, _function(imported, function, recipe.rpartition(".")[0]))
 
 
@@ -130,7 +149,8 @@ def _returns_tool(candidate: Any) -> bool:
 
 
 def _import(module: str) -> ModuleType:
-    """Import a recipe module. What fails there is the author's to mend, so it is told with its file and line."""
+    """Import a recipe module. What fails there is the author's to mend, so it is told with its file
+    and line."""
     try:
         return importlib.import_module(module)
     except SyntaxError as error:
@@ -141,11 +161,14 @@ def _import(module: str) -> ModuleType:
         own = [frame for frame in frames if spec is not None and frame.filename == spec.origin]
         at = (own or frames)[-1]
         reason = told(error) if isinstance(error, ValidationError) else str(error)
-        raise UsageError(f"{at.filename}, line {at.lineno}: {type(error).__name__}: {reason}") from error
+        raise UsageError(
+            f"{at.filename}, line {at.lineno}: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _exists(path: str) -> bool:
-    """Whether ``path`` is a module that holds code (a folder without code is a namespace, not a recipe)."""
+    """Whether ``path`` is a module that holds code (a folder without code is a namespace, not a
+    recipe)."""
     spec = _spec(path)
     return spec is not None and spec.origin is not None
 
@@ -158,7 +181,10 @@ def _spec(path: str) -> ModuleSpec | None:
         _import(parent)  # as find_spec would, but with what fails there told
     try:
         return importlib.util.find_spec(path)
-    except (ModuleNotFoundError, ValueError):  # the parent is no package; a module without a spec, such as __main__
+    except (
+        ModuleNotFoundError,
+        ValueError,
+    ):  # the parent is no package; a module without a spec, such as __main__
         return None
 
 
@@ -167,9 +193,15 @@ def _from_file(name: str) -> Recipe:
     path = Path(file).resolve()
     if not path.is_file():
         raise UsageError(f"there is no recipe file {file}")
-    # Imported under its own name with its folder on the path, so that spawned workers can import what it defines.
-    if _taken(path):  # before its folder is on the path, where a later import of that name would find it
-        raise UsageError(f"the recipe file {file} has the name of a module that is loaded already ({path.stem}): rename it")
+    # Imported under its own name with its folder on the path, so that spawned workers can import
+    # what it defines.
+    if _taken(
+        path
+    ):  # before its folder is on the path, where a later import of that name would find it
+        raise UsageError(
+            f"the recipe file {file} has the name of a module that is loaded already "
+            f"({path.stem}): rename it"
+        )
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -194,6 +226,8 @@ def _function(module: ModuleType, name: str, where: str) -> Callable[..., Any]:
     functions = [
         key
         for key, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not key.startswith("_")
     ]
     raise UsageError(f"{where} has no function {name!r}{nearest(name, functions)}")

@@ -1,4 +1,5 @@
-"""``key=value`` on the command line: a recipe function's parameters, then fields of the tool it returned."""
+"""``key=value`` on the command line: a recipe function's parameters, then fields of the tool it
+returned."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def split_arguments(arguments: list[str]) -> dict[str, str]:
 
 
 def call_with(function: Callable[..., Any], settings: dict[str, str]) -> tuple[Any, dict[str, str]]:
-    """Call ``function`` with those settings that are its parameters; returns its result and the settings left over.
+    """Call ``function`` with those settings that are its parameters; returns its result and the
+    settings left over.
 
     Raises:
         UsageError: a value of the wrong type, or a parameter without default that is not given.
@@ -57,12 +59,16 @@ def call_with(function: Callable[..., Any], settings: dict[str, str]) -> tuple[A
         if name in rest:
             arguments[name] = parse_value(name, rest.pop(name), hints.get(name, Any))
         elif parameter.default is parameter.empty:
-            raise UsageError(f"the parameter {name} has no default: give {name}=VALUE ({type_name(hints.get(name, Any))})")
+            raise UsageError(
+                f"the parameter {name} has no default: give {name}=VALUE "
+                f"({type_name(hints.get(name, Any))})"
+            )
     return function(**arguments), rest
 
 
 def apply(model: BaseModel, settings: dict[str, str], also_known: list[str]) -> Any:
-    """A copy of ``model`` with nested fields set (``trainer.total_timesteps``), validated as a whole.
+    """A copy of ``model`` with nested fields set (``trainer.total_timesteps``), validated as a
+    whole.
 
     ``also_known``: names besides the fields that a misspelt key may have meant.
 
@@ -83,13 +89,17 @@ def apply(model: BaseModel, settings: dict[str, str], also_known: list[str]) -> 
     return _apply_tree(model, tree, "", also_known)
 
 
-def _apply_tree(model: BaseModel, tree: dict[str, Any], prefix: str, also_known: list[str]) -> BaseModel:
+def _apply_tree(
+    model: BaseModel, tree: dict[str, Any], prefix: str, also_known: list[str]
+) -> BaseModel:
     fields = type(model).model_fields
     values = {name: getattr(model, name) for name in model.model_fields_set}
     for name, change in tree.items():
         key = prefix + name
         if name not in fields:
-            raise UsageError(f"there is no key {key!r}{_nearest_key(key, model, prefix, also_known)}")
+            raise UsageError(
+                f"there is no key {key!r}{_nearest_key(key, model, prefix, also_known)}"
+            )
         if not isinstance(change, dict):
             values[name] = parse_value(key, change, fields[name].annotation)
             continue
@@ -97,10 +107,15 @@ def _apply_tree(model: BaseModel, tree: dict[str, Any], prefix: str, also_known:
         if isinstance(child, BaseModel):
             values[name] = _apply_tree(child, change, key + ".", also_known)
         elif isinstance(child, dict):
-            values[name] = {**child, **{item: parse_value(f"{key}.{item}", text, Any) for item, text in _flat(change)}}
+            values[name] = {
+                **child,
+                **{item: parse_value(f"{key}.{item}", text, Any) for item, text in _flat(change)},
+            }
         else:
             inside = ", ".join(f"{key}.{item}" for item, _ in _flat(change))
-            raise UsageError(f"there is no key {inside!r}: {key} is {_shown(child)}, which has no keys inside")
+            raise UsageError(
+                f"there is no key {inside!r}: {key} is {_shown(child)}, which has no keys inside"
+            )
     try:
         return type(model).model_validate(values)
     except ValidationError as error:
@@ -122,7 +137,8 @@ def _nearest_key(key: str, model: BaseModel, prefix: str, also_known: list[str])
 
 
 def parse_value(key: str, text: str, annotation: Any) -> Any:
-    """``text`` as a value of ``annotation``: JSON or a Python literal if it is one, else the text itself.
+    """``text`` as a value of ``annotation``: JSON or a Python literal if it is one, else the text
+    itself.
 
     Raises:
         UsageError: it is not of that type.
@@ -137,7 +153,9 @@ def parse_value(key: str, text: str, annotation: Any) -> Any:
                 return adapter.validate_python(text)
             except ValidationError:
                 pass  # what the literal lacks says more
-        reasons = "; ".join(dict.fromkeys(_reason(detail) for detail in error.errors() if not _wants_empty(detail)))
+        reasons = "; ".join(
+            dict.fromkeys(_reason(detail) for detail in error.errors() if not _wants_empty(detail))
+        )
         raise UsageError(f"{key}={text}: {reasons} (type: {type_name(annotation)})") from error
 
 
@@ -155,13 +173,18 @@ def told(error: ValidationError, prefix: str = "") -> str:
     lines = []
     for detail in error.errors():
         key = prefix + ".".join(str(part) for part in detail["loc"])
-        given = "" if isinstance(detail["input"], (dict, BaseModel)) else f" (got {detail['input']!r})"
-        lines.append(f"{key.rstrip('.')}: {_reason(detail)}{given}" if key else f"{_reason(detail)}{given}")
+        given = (
+            "" if isinstance(detail["input"], (dict, BaseModel)) else f" (got {detail['input']!r})"
+        )
+        lines.append(
+            f"{key.rstrip('.')}: {_reason(detail)}{given}" if key else f"{_reason(detail)}{given}"
+        )
     return "\n".join(lines)
 
 
 def _wants_empty(detail: Any) -> bool:
-    """Whether all it says is that "" would do: the value that stands for a choice made elsewhere."""
+    """Whether all it says is that "" would do: the value that stands for a choice made
+    elsewhere."""
     return detail["type"] == "literal_error" and detail["ctx"]["expected"] == "''"
 
 
@@ -192,7 +215,9 @@ def model_settings(model: BaseModel, prefix: str = "") -> list[Setting]:
             settings.extend(model_settings(value, f"{prefix}{name}."))
         else:
             meaning = field.description or ""
-            settings.append(Setting(prefix + name, type_name(field.annotation), _shown(value), meaning))
+            settings.append(
+                Setting(prefix + name, type_name(field.annotation), _shown(value), meaning)
+            )
     return settings
 
 
@@ -204,7 +229,9 @@ def type_name(annotation: Any) -> str:
         return "None"
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
-        return " | ".join(repr(value) for value in typing.get_args(annotation) if value != "")  # "": chosen elsewhere
+        return " | ".join(
+            repr(value) for value in typing.get_args(annotation) if value != ""
+        )  # "": chosen elsewhere
     if origin is typing.Annotated:
         return type_name(typing.get_args(annotation)[0])
     if origin is typing.Union or str(origin) == "<class 'types.UnionType'>":

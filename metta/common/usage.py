@@ -11,7 +11,8 @@ class UsageError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """``"; did you mean 'x'?"`` for the closest of ``known``; where nothing is close ``otherwise``, or all of them."""
+    """``"; did you mean 'x'?"`` for the closest of ``known``; where nothing is close ``otherwise``,
+    or all of them."""
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:

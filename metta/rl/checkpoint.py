@@ -1,9 +1,10 @@
 """Checkpoints: one file each, complete or absent, and read without executing code from it.
 
-A file ``step_000000123456.pt`` holds everything a run needs to go on: network, optimiser, counters, the curriculum's
-pool and torch's random state. It is written to a temporary name, flushed to the disk and renamed, so a crash leaves the
-previous one. It is read with ``torch.load(weights_only=True)``. Format 1 is read by this version; another format is an
-error that names both.
+A file ``step_000000123456.pt`` holds everything a run needs to go on: network, optimiser, counters,
+the curriculum's pool and torch's random state. It is written to a temporary name, flushed to the
+disk and renamed, so a crash leaves the previous one. It is read with
+``torch.load(weights_only=True)``. Format 1 is read by this version; another format is an error that
+names both.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class CheckpointError(RuntimeError):
 
 
 def save_checkpoint(folder: Path, agent_steps: int, content: dict[str, Any], keep: int) -> Path:
-    """Write ``content`` (arrays, tensors, numbers, strings, lists, dicts), then remove all but the ``keep`` newest."""
+    """Write ``content`` (arrays, tensors, numbers, strings, lists, dicts), then remove all but the
+    ``keep`` newest."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{agent_steps:012d}.pt"
     temporary = path.with_suffix(".tmp")
@@ -42,7 +44,8 @@ def save_checkpoint(folder: Path, agent_steps: int, content: dict[str, Any], kee
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What ``save_checkpoint`` was given, with tensors (on the CPU) where arrays were; see ``to_arrays``.
+    """What ``save_checkpoint`` was given, with tensors (on the CPU) where arrays were; see
+    ``to_arrays``.
 
     Raises:
         CheckpointError: missing, damaged, holding anything but plain data, or of another format.
@@ -53,12 +56,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise CheckpointError(
-            f"{path} cannot be read as plain data ({_first_line(error)}): it is not a checkpoint, or it is damaged. A run whose "
-            "newest checkpoint is damaged goes on from the one before once that file is moved elsewhere"
+            f"{path} cannot be read as plain data ({_first_line(error)}): it is not a checkpoint, "
+            "or it is damaged. A run whose "
+            "newest checkpoint is damaged goes on from the one before once that file is moved "
+            "elsewhere"
         ) from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise CheckpointError(f"the checkpoint {path} has format {found}, this version reads format {FORMAT}")
+        raise CheckpointError(
+            f"the checkpoint {path} has format {found}, this version reads format {FORMAT}"
+        )
     return content
 
 
@@ -73,7 +80,8 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def to_tensors(value: Any) -> Any:
-    """``value`` with every numpy array, at any depth, as a tensor of its type and every numpy number as Python's."""
+    """``value`` with every numpy array, at any depth, as a tensor of its type and every numpy
+    number as Python's."""
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.array(value))
     if isinstance(value, np.generic):

@@ -73,20 +73,32 @@ class LiveDashboard:
         left = max(0, self._total - steps) / speed if speed else 0.0
         rewards = series(history, _REWARD)
         head = Table.grid(padding=(0, 2))
-        head.add_row("steps", f"{steps:,} of {self._total:,}", "speed", f"{speed:,.0f} agent steps/s")
+        head.add_row(
+            "steps", f"{steps:,} of {self._total:,}", "speed", f"{speed:,.0f} agent steps/s"
+        )
         head.add_row("epoch", f"{latest['epoch']:,}", "left", _duration(left))
-        head.add_row("reward", f"{rewards[-1]:.4f}" if rewards else "no episode ended yet", "", sparkline(rewards))
+        head.add_row(
+            "reward",
+            f"{rewards[-1]:.4f}" if rewards else "no episode ended yet",
+            "",
+            sparkline(rewards),
+        )
         columns = Table.grid(expand=True, padding=(0, 2))
         columns.add_row(
             _section("environment", latest, ""),
             _section("losses", latest, ""),
             _section("curriculum", latest, "num_", "algorithm/lp/"),
         )
-        return Panel(Group(head, ProgressBar(self._total, min(steps, self._total)), columns), title=self._run, box=box.ROUNDED)
+        return Panel(
+            Group(head, ProgressBar(self._total, min(steps, self._total)), columns),
+            title=self._run,
+            box=box.ROUNDED,
+        )
 
 
 def epoch_line(epoch: Mapping[str, Any], total_steps: int) -> str:
-    """``epoch 3  18,432/20,000 steps (92%)  9,876 steps/s  reward 0.12  tasks: 64 completed, 20 created, 0 evicted``"""
+    """``epoch 3  18,432/20,000 steps (92%)  9,876 steps/s  reward 0.12  tasks: 64 completed, 20
+    created, 0 evicted``"""
     steps = epoch["agent_steps"]
     parts = [
         f"epoch {epoch['epoch']}",
@@ -117,7 +129,9 @@ def _section(title: str, epoch: Mapping[str, Any], *beginnings: str, most: int =
     for key, value in epoch.items():
         name = key.removeprefix(title + "/")
         if name != key and name.startswith(beginnings) and table.row_count < most:
-            table.add_row(name.rpartition("/")[2], f"{value:.4g}" if isinstance(value, (int, float)) else "-")
+            table.add_row(
+                name.rpartition("/")[2], f"{value:.4g}" if isinstance(value, (int, float)) else "-"
+            )
     return table
 
 

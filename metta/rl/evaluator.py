@@ -1,4 +1,5 @@
-"""How good a policy is on a curriculum's tasks, drawn uniformly, on maps that no training has seen."""
+"""How good a policy is on a curriculum's tasks, drawn uniformly, on maps that no training has
+seen."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def evaluate(
 
 
 def summarise(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Mean reward, standard error, mean of the worst tenth of the tasks, and the mean of each label.
+    """Mean reward, standard error, mean of the worst tenth of the tasks, and the mean of each
+    label.
 
     A task played several times counts in the worst tenth by its mean.
     """
@@ -58,6 +60,7 @@ def summarise(episodes: Sequence[Episode]) -> dict[str, Any]:
         "worst_tenth_reward": float(tasks[: max(1, len(tasks) // 10)].mean()),
         "mean_length": float(np.mean([episode.length for episode in episodes])),
         "labels": {
-            label: {"episodes": len(values), "mean_reward": float(np.mean(values))} for label, values in sorted(by_label.items())
+            label: {"episodes": len(values), "mean_reward": float(np.mean(values))}
+            for label, values in sorted(by_label.items())
         },
     }

@@ -1,4 +1,5 @@
-"""What a run reports: one JSON object per epoch in ``metrics.jsonl``, and sums over the whole run."""
+"""What a run reports: one JSON object per epoch in ``metrics.jsonl``, and sums over the whole
+run."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class MetricsFile:
-    """Appends epochs to ``metrics.jsonl``; each line is complete on the disk before the next epoch begins.
+    """Appends epochs to ``metrics.jsonl``; each line is complete on the disk before the next epoch
+    begins.
 
-    A resumed run continues from its checkpoint, so lines of later steps, written before the run was cut off, are
-    dropped: agent steps only ever rise within a file. Numbers that JSON has no name for (NaN, infinity) become null.
+    A resumed run continues from its checkpoint, so lines of later steps, written before the run was
+    cut off, are dropped: agent steps only ever rise within a file. Numbers that JSON has no name
+    for (NaN, infinity) become null.
     """
 
     def __init__(self, path: Path, resumed_at: int) -> None:
@@ -39,7 +42,8 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The epochs in ``path``, in order; none where there is no file. A last line cut off by a crash is left out."""
+    """The epochs in ``path``, in order; none where there is no file. A last line cut off by a crash
+    is left out."""
     if not path.exists():
         return []
     epochs = []
@@ -76,7 +80,9 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     low, high = min(means), max(means)
     if high == low:
         return _BARS[0] * width
-    return "".join(_BARS[min(len(_BARS) - 1, int((mean - low) / (high - low) * len(_BARS)))] for mean in means)
+    return "".join(
+        _BARS[min(len(_BARS) - 1, int((mean - low) / (high - low) * len(_BARS)))] for mean in means
+    )
 
 
 def _write_line(file: TextIO, line: Mapping[str, Any]) -> None:

@@ -22,7 +22,10 @@ _CLASS_PATHS = {
 }
 
 
-_ALLOWED = f"one of {', '.join(_CLASS_PATHS)} or the class path of a trainable mettagrid.policy.policy.MultiAgentPolicy"
+_ALLOWED = (
+    f"one of {', '.join(_CLASS_PATHS)} or the class path of a trainable "
+    "mettagrid.policy.policy.MultiAgentPolicy"
+)
 
 
 class TrainablePolicy(Protocol):
@@ -41,8 +44,14 @@ def find_policy(name: str) -> type[MultiAgentPolicy]:
     """
     try:
         found = load_symbol(_CLASS_PATHS.get(name, name))
-    except (ImportError, TypeError, ValueError) as error:  # the latter two: an empty part, as in ".a"
-        raise UsageError(f"policy.name={name!r} cannot be loaded ({error}): use {_ALLOWED}") from error
+    except (
+        ImportError,
+        TypeError,
+        ValueError,
+    ) as error:  # the latter two: an empty part, as in ".a"
+        raise UsageError(
+            f"policy.name={name!r} cannot be loaded ({error}): use {_ALLOWED}"
+        ) from error
     if not isinstance(found, type) or not issubclass(found, MultiAgentPolicy):
         raise UsageError(f"policy.name={name!r} is not a policy: use {_ALLOWED}")
     return found
@@ -54,7 +63,9 @@ def make_policy(config: PolicyConfig, environment: MettaGridConfig, device: str)
     Raises:
         UsageError: no policy of that name, or one that cannot be trained.
     """
-    policy = cast(Any, find_policy(config.name))(PolicyEnvInterface.from_mg_cfg(environment), device=device)
+    policy = cast(Any, find_policy(config.name))(
+        PolicyEnvInterface.from_mg_cfg(environment), device=device
+    )
     if not isinstance(policy.network(), torch.nn.Module):
         raise UsageError(f"policy.name={config.name!r} has no network to train: use {_ALLOWED}")
     return cast(TrainablePolicy, policy)
@@ -73,13 +84,16 @@ def load_policy(checkpoint: Path, environment: MettaGridConfig, device: str) -> 
     return policy
 
 
-def restore_network(network: torch.nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:
+def restore_network(
+    network: torch.nn.Module, weights: dict[str, torch.Tensor], source: str
+) -> None:
     """Load ``weights``; a network of another shape is a ValueError that names ``source``."""
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(
-            f"{source} holds a network of another shape: the environment it was trained in has other observations or "
+            f"{source} holds a network of another shape: the environment it was trained in has "
+            "other observations or "
             "actions. Use its own configuration (config.yaml), or another run name "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
@@ -94,5 +108,7 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device=cuda, but torch finds no CUDA device here: use device=cpu or device=auto")
+        raise UsageError(
+            "device=cuda, but torch finds no CUDA device here: use device=cpu or device=auto"
+        )
     return device

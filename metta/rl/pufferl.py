@@ -1,7 +1,8 @@
-"""PufferLib's trainer, imported without its side effects and without its printing, logging and saving.
+"""PufferLib's trainer, imported without its side effects and without its printing, logging and
+saving.
 
-Importing ``pufferlib.pufferl`` installs a SIGINT handler that exits at once, replaces the traceback hook, and makes
-every RuntimeWarning of the process an error; all three are undone here.
+Importing ``pufferlib.pufferl`` installs a SIGINT handler that exits at once, replaces the traceback
+hook, and makes every RuntimeWarning of the process an error; all three are undone here.
 """
 
 from __future__ import annotations
@@ -45,13 +46,16 @@ with _undisturbed():
 class QuietPuffeRL(pufferlib.pufferl.PuffeRL):
     """PuffeRL as a learner only. What it would print, log and save is the run's business.
 
-    The three methods after ``__init__`` are the hooks that PuffeRL calls for this; there is no way to pass them in.
+    The three methods after ``__init__`` are the hooks that PuffeRL calls for this; there is no way
+    to pass them in.
     """
 
     def __init__(self, config: dict[str, Any], vecenv: Any, network: torch.nn.Module) -> None:
         with warnings.catch_warnings():
             # PuffeRL asks for autocast even where precision is float32, which needs none.
-            warnings.filterwarnings("ignore", message="In (CPU|CUDA) autocast", category=UserWarning)
+            warnings.filterwarnings(
+                "ignore", message="In (CPU|CUDA) autocast", category=UserWarning
+            )
             super().__init__(config, vecenv, network)
 
     def print_dashboard(self, *args: Any, **kwargs: Any) -> None:
@@ -62,7 +66,8 @@ class QuietPuffeRL(pufferlib.pufferl.PuffeRL):
         return ""
 
     def mean_and_log(self) -> dict[str, float]:
-        """The means of what the environments reported since the last epoch, under ``environment/``."""
+        """The means of what the environments reported since the last epoch, under
+        ``environment/``."""
         return {
             f"environment/{key}": float(np.mean(values))
             for key, values in self.stats.items()
@@ -70,7 +75,13 @@ class QuietPuffeRL(pufferlib.pufferl.PuffeRL):
         }
 
     def learn(self) -> dict[str, float]:
-        """One epoch's gradient steps. Returns the environments' means and the losses, every epoch."""
-        self.last_log_time = 0.0  # PuffeRL would skip the report of an epoch shorter than a quarter of a second
+        """One epoch's gradient steps. Returns the environments' means and the losses, every
+        epoch."""
+        self.last_log_time = (
+            0.0  # PuffeRL would skip the report of an epoch shorter than a quarter of a second
+        )
         reported = self.train()
-        return {**(reported or {}), **{f"losses/{key}": float(value) for key, value in self.losses.items()}}
+        return {
+            **(reported or {}),
+            **{f"losses/{key}": float(value) for key, value in self.losses.items()},
+        }

@@ -17,16 +17,22 @@ def find_checkpoint(checkpoint: Path | None, run: str, data_dir: Path) -> Path:
     """The checkpoint meant by a file, by a run's folder, or by the name of a run.
 
     Raises:
-        UsageError: nothing named, nothing there, or a file of another kind; the message lists the runs there are.
+        UsageError: nothing named, nothing there, or a file of another kind; the message lists the
+            runs there are.
     """
     if checkpoint is not None and checkpoint.is_file():
         if not zipfile.is_zipfile(checkpoint):  # the form of what torch saves
-            raise UsageError(f"checkpoint={checkpoint} is not a checkpoint: give a run's folder or its step_*.pt file")
+            raise UsageError(
+                f"checkpoint={checkpoint} is not a checkpoint: give a run's folder or its "
+                "step_*.pt file"
+            )
         return checkpoint
     if checkpoint is not None and not checkpoint.exists():
         raise UsageError(f"there is no checkpoint={checkpoint}; {_runs_in(data_dir)}")
     if checkpoint is None and not run:
-        raise UsageError(f"which policy? Name it with run=NAME or checkpoint=PATH; {_runs_in(data_dir)}")
+        raise UsageError(
+            f"which policy? Name it with run=NAME or checkpoint=PATH; {_runs_in(data_dir)}"
+        )
     folder = checkpoint if checkpoint is not None else data_dir / run
     newest = latest_checkpoint(folder / "checkpoints") or latest_checkpoint(folder)
     if newest is None:
@@ -55,10 +61,13 @@ def read_curriculum(checkpoint: Path) -> CurriculumConfig:
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[str]:
-    """Where two configurations, plain containers as in ``config.yaml``, differ: ``"trainer.learning_rate: 0.01, was 0.02"``."""
+    """Where two configurations, plain containers as in ``config.yaml``, differ:
+    ``"trainer.learning_rate: 0.01, was 0.02"``."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]
-        inside = [(f"{path}.{key}" if path else str(key), before.get(key), now.get(key)) for key in keys]
+        inside = [
+            (f"{path}.{key}" if path else str(key), before.get(key), now.get(key)) for key in keys
+        ]
         return [line for at, old, new in inside for line in differences(old, new, at)]
     return [] if before == now else [f"{path}: {_brief(now)}, was {_brief(before)}"]
 

@@ -14,7 +14,8 @@ _INSIST_AFTER_SECONDS = 2.0
 
 
 class StopRequestedError(Exception):
-    """A signal asked the run to stop. ``exit_status`` is the shell's: 128 plus the signal's number."""
+    """A signal asked the run to stop. ``exit_status`` is the shell's: 128 plus the signal's
+    number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -23,11 +24,12 @@ class StopRequestedError(Exception):
 
 
 class StopSignals:
-    """Context manager: notes the signals of STOPPING, for ``check()`` to raise where stopping is safe.
+    """Context manager: notes the signals of STOPPING, for ``check()`` to raise where stopping is
+    safe.
 
-    A terminal, ``timeout`` and ``uv run`` may each deliver the same signal, so repeats are ignored; only a Ctrl-C more
-    than two seconds after the first one ends the process at once. In a thread other than the main one, where Python
-    allows no handlers, it notes nothing.
+    A terminal, ``timeout`` and ``uv run`` may each deliver the same signal, so repeats are ignored;
+    only a Ctrl-C more than two seconds after the first one ends the process at once. In a thread
+    other than the main one, where Python allows no handlers, it notes nothing.
     """
 
     def __init__(self) -> None:
@@ -43,7 +45,12 @@ class StopSignals:
                 self._previous[signum] = signal.signal(signum, self._note)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
         self._previous = {}

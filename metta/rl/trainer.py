@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from metta.tools.train import TrainTool
 
 
-_MOST_CHANGES = 10  # lines about a changed configuration, so that what comes after them stays on the screen
+_MOST_CHANGES = (
+    10  # lines about a changed configuration, so that what comes after them stays on the screen
+)
 
 
 class DivergedError(RuntimeError):
@@ -51,14 +53,18 @@ class DivergedError(RuntimeError):
 
 
 def train(tool: TrainTool, stop: StopSignals) -> int:
-    """Train ``tool``'s run to its end, to a signal or to the loss of a worker; with a checkpoint saved if it made a step.
+    """Train ``tool``'s run to its end, to a signal or to the loss of a worker; with a checkpoint
+    saved if it made a step.
 
     Returns:
-        0 at the end; 128 plus the signal's number; 1 when a worker was lost or when learning diverged.
+        0 at the end; 128 plus the signal's number; 1 when a worker was lost or when learning
+        diverged.
 
     Raises:
-        UsageError: no such policy or device, a folder that cannot be made, another policy than the run's.
-        CheckpointError, ValueError: the run's folder holds a checkpoint that does not fit this configuration.
+        UsageError: no such policy or device, a folder that cannot be made, another policy than the
+            run's.
+        CheckpointError, ValueError: the run's folder holds a checkpoint that does not fit this
+            configuration.
     """
     with _only_trainer_of(tool.run_dir), contextlib.ExitStack() as cleanup:
         newest = latest_checkpoint(tool.run_dir / "checkpoints")
@@ -66,13 +72,17 @@ def train(tool: TrainTool, stop: StopSignals) -> int:
         find_policy(tool.policy.name)
         if saved is not None and saved["policy_name"] != tool.policy.name:
             raise UsageError(
-                f"the run {tool.run} was trained with policy.name={saved['policy_name']}, not {tool.policy.name}: use it, "
+                f"the run {tool.run} was trained with policy.name={saved['policy_name']}, not "
+                f"{tool.policy.name}: use it, "
                 "or another run name"
             )
         start_step = saved["agent_steps"] if saved is not None else 0
         changes = _changes(tool, newest) if newest is not None else []
         if start_step >= tool.trainer.total_timesteps:
-            print(f"{tool.run_dir} is complete: it has {start_step:,} steps; a larger trainer.total_timesteps continues it")
+            print(
+                f"{tool.run_dir} is complete: it has {start_step:,} steps; a larger "
+                "trainer.total_timesteps continues it"
+            )
             for line in changes:
                 print(line)
             return 0
@@ -113,8 +123,13 @@ def _train_from(
             dashboard.say(f"  the former configuration is kept as {kept}")
     else:
         if lost:
-            dashboard.say(f"no checkpoint was saved of the {lost[-1]['agent_steps']:,} steps in metrics.jsonl: beginning again")
-        dashboard.say(f"training {run_dir} for {tool.trainer.total_timesteps:,} agent steps on {device}")
+            dashboard.say(
+                f"no checkpoint was saved of the {lost[-1]['agent_steps']:,} steps in "
+                "metrics.jsonl: beginning again"
+            )
+        dashboard.say(
+            f"training {run_dir} for {tool.trainer.total_timesteps:,} agent steps on {device}"
+        )
     # Workers are forked before the network exists, so that they do not carry it.
     vecenv = make_vecenv(tool.training_env, (tool.seed, start_step), stop.check)
     cleanup.callback(vecenv.close)
@@ -126,36 +141,52 @@ def _train_from(
 
     def save() -> Path:
         content = _state(learner, curriculum, tool)
-        return save_checkpoint(run_dir / "checkpoints", learner.global_step, content, tool.trainer.keep_checkpoints)
+        return save_checkpoint(
+            run_dir / "checkpoints", learner.global_step, content, tool.trainer.keep_checkpoints
+        )
 
     status = _run(tool, learner, curriculum, metrics, dashboard, save)
     dashboard.close()
     if learner.global_step > start_step:
-        print_summary(run_dir, tool, metrics, curriculum, learner.global_step, time.time() - learner.start_time)
+        print_summary(
+            run_dir,
+            tool,
+            metrics,
+            curriculum,
+            learner.global_step,
+            time.time() - learner.start_time,
+        )
     return status
 
 
 def _changes(tool: TrainTool, checkpoint: Path) -> list[str]:
-    """Lines that say how the run's configuration differs from its ``config.yaml``; a longer run is no difference."""
+    """Lines that say how the run's configuration differs from its ``config.yaml``; a longer run is
+    no difference."""
     if not (tool.run_dir / "config.yaml").is_file():
         return []
     before, now = (
         {key: value for key, value in content.items() if key not in ("made_with", "data_dir")}
         for content in (read_config(checkpoint), tool.model_dump(mode="json"))
     )
-    found = [line for line in differences(before, now) if not line.startswith("trainer.total_timesteps:")]
+    found = [
+        line for line in differences(before, now) if not line.startswith("trainer.total_timesteps:")
+    ]
     if not found:
         return []
     lines = ["  the configuration has changed:", *(f"    {line}" for line in found[:_MOST_CHANGES])]
     if len(found) > _MOST_CHANGES:
         lines.append(f"    and {len(found) - _MOST_CHANGES} more")
     if any(line.startswith("training_env.curriculum.task_generator") for line in found):
-        lines.append("  what is known of a task was measured on what it was before; another run name begins anew")
+        lines.append(
+            "  what is known of a task was measured on what it was before; another run name begins "
+            "anew"
+        )
     return lines
 
 
 def save_config(run_dir: Path, tool: TrainTool) -> None:
-    """``config.yaml``: the resolved configuration, and under ``made_with`` the versions that ran it."""
+    """``config.yaml``: the resolved configuration, and under ``made_with`` the versions that ran
+    it."""
     run_dir.mkdir(parents=True, exist_ok=True)
     content = {
         **tool.model_dump(mode="json"),
@@ -168,7 +199,9 @@ def save_config(run_dir: Path, tool: TrainTool) -> None:
         },
     }
     temporary = run_dir / "config.yaml.tmp"
-    temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     temporary.replace(run_dir / "config.yaml")
 
 
@@ -189,7 +222,8 @@ def _run(
             before, began = learner.global_step, time.time()
             learner.evaluate()
             epoch = learner.learn()
-            learner.vecenv.settle()  # the counts below are then those that a checkpoint of this epoch holds
+            # the counts below are then those that a checkpoint of this epoch holds
+            learner.vecenv.settle()
             now = time.time()
             metrics.write(
                 {
@@ -200,7 +234,10 @@ def _run(
                     "uptime": now - learner.start_time,
                     "learning_rate": learner.optimizer.param_groups[0]["lr"],
                     **epoch,
-                    **{f"curriculum/{key}": float(value) for key, value in curriculum.stats().items()},
+                    **{
+                        f"curriculum/{key}": float(value)
+                        for key, value in curriculum.stats().items()
+                    },
                 }
             )
             dashboard.show(metrics.history)
@@ -230,19 +267,29 @@ def _check_finite(learner: QuietPuffeRL, epoch: Mapping[str, Any]) -> None:
     wrong = [
         f"{key}={value}"
         for key, value in epoch.items()
-        if key.startswith("losses/") and key != "losses/explained_variance" and not math.isfinite(value)
+        if key.startswith("losses/")
+        and key != "losses/explained_variance"
+        and not math.isfinite(value)
     ]
-    if not all(bool(parameter.isfinite().all()) for parameter in learner.uncompiled_policy.parameters()):
+    if not all(
+        bool(parameter.isfinite().all()) for parameter in learner.uncompiled_policy.parameters()
+    ):
         wrong.append("parameters of the network that are not finite")
     if wrong:
         raise DivergedError(
-            f"learning diverged in epoch {learner.epoch} ({', '.join(wrong)}): this epoch is not saved, earlier checkpoints "
+            f"learning diverged in epoch {learner.epoch} ({', '.join(wrong)}): this epoch is not "
+            "saved, earlier checkpoints "
             "stay. Try a smaller trainer.learning_rate or trainer.max_grad_norm"
         )
 
 
 def print_summary(
-    run_dir: Path, tool: TrainTool, metrics: MetricsFile, curriculum: Curriculum, steps: int, seconds: float
+    run_dir: Path,
+    tool: TrainTool,
+    metrics: MetricsFile,
+    curriculum: Curriculum,
+    steps: int,
+    seconds: float,
 ) -> None:
     """Steps, reward, tasks and place of the run."""
     stats = curriculum.stats()
@@ -250,15 +297,21 @@ def print_summary(
     ends = first_and_last(rewards)
     lines = [
         f"run      {tool.run}",
-        f"steps    {steps:,} of {tool.trainer.total_timesteps:,} agent steps, this session {seconds:,.0f} s",
+        f"steps    {steps:,} of {tool.trainer.total_timesteps:,} agent steps, this session "
+        f"{seconds:,.0f} s",
         f"reward   {ends[0]:.4f} at first, {ends[1]:.4f} at last  {sparkline(rewards)}"
         if ends
-        else "reward   no episode ended: train longer, or shorten the episodes (game.max_steps of the tasks)",
+        else "reward   no episode ended: train longer, or shorten the episodes "
+        "(game.max_steps of the tasks)",
         "tasks    " + counts(stats, "num_"),
         f"files    {run_dir}  (metrics.jsonl, config.yaml, checkpoints/)",
     ]
     if rewards and not any(rewards):
-        lines.insert(3, "         no episode was rewarded, so there was nothing to learn: check the rewards of the tasks")
+        lines.insert(
+            3,
+            "         no episode was rewarded, so there was nothing to learn: check the rewards of "
+            "the tasks",
+        )
     print("\n" + "\n".join(lines), flush=True)
 
 
@@ -279,21 +332,31 @@ def puffer_config(trainer: TrainerConfig, num_agents: int) -> dict[str, Any]:
     batch = num_agents * horizon if trainer.batch_size == "auto" else trainer.batch_size
     if batch < num_agents * horizon:
         raise ValueError(
-            f"trainer.batch_size={batch} is too small: {num_agents} agents with trainer.bptt_horizon={horizon} need at "
+            f"trainer.batch_size={batch} is too small: {num_agents} agents with "
+            f"trainer.bptt_horizon={horizon} need at "
             f"least {num_agents * horizon}; or use trainer.batch_size=auto"
         )
     minibatch = trainer.minibatch_size
     if minibatch == "auto":
         minibatch = max(1, min(4096, batch // 4) // horizon) * horizon
     if minibatch > batch:
-        raise ValueError(f"trainer.minibatch_size={minibatch} is larger than the batch of {batch} agent steps")
-    own = {"batch_size", "minibatch_size", "keep_checkpoints", "checkpoint_interval", "torch_threads"}
+        raise ValueError(
+            f"trainer.minibatch_size={minibatch} is larger than the batch of {batch} agent steps"
+        )
+    own = {
+        "batch_size",
+        "minibatch_size",
+        "keep_checkpoints",
+        "checkpoint_interval",
+        "torch_threads",
+    }
     return {
         **trainer.model_dump(exclude=own),
         "batch_size": batch,
         "minibatch_size": minibatch,
         "max_minibatch_size": minibatch,
-        # The learning rate reaches 0 with the last epoch, which may go beyond the last step asked for.
+        # The learning rate reaches 0 with the last epoch, which may go beyond the last step asked
+        # for.
         "total_timesteps": math.ceil(trainer.total_timesteps / batch) * batch,
         "optimizer": "adam",
         "precision": "float32",
@@ -334,7 +397,12 @@ def _set_learning_rate(learner: QuietPuffeRL, trainer: TrainerConfig) -> None:
         group["initial_lr"] = trainer.learning_rate
         group["lr"] = rate
     learner.scheduler.load_state_dict(
-        {**learner.scheduler.state_dict(), "last_epoch": epoch, "_step_count": epoch + 1, "_last_lr": [rate]}
+        {
+            **learner.scheduler.state_dict(),
+            "last_epoch": epoch,
+            "_step_count": epoch + 1,
+            "_last_lr": [rate],
+        }
     )
 
 
@@ -346,14 +414,17 @@ def _only_trainer_of(run_dir: Path) -> Iterator[None]:
         file = (run_dir / ".lock").open("w")
     except OSError as error:
         raise UsageError(
-            f"data_dir={run_dir.parent} cannot hold the run's folder ({error.strerror}: {error.filename}): "
+            f"data_dir={run_dir.parent} cannot hold the run's folder ({error.strerror}: "
+            f"{error.filename}): "
             "give data_dir=FOLDER, one that you may write to"
         ) from error
     with file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RuntimeError(f"another process is training {run_dir} at this moment: use another run name") from error
+            raise RuntimeError(
+                f"another process is training {run_dir} at this moment: use another run name"
+            ) from error
         yield
 
 
@@ -379,5 +450,6 @@ def _torch_threads(tool: TrainTool) -> int:
         return threads
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     workers = tool.training_env.num_workers
-    # OpenMP's threads spin while they wait for each other, so that one too many costs a factor of ten, not a tenth.
+    # OpenMP's threads spin while they wait for each other, so that one too many costs a factor of
+    # ten, not a tenth.
     return max(1, (cores - (workers if workers > 1 else 0)) // 2)

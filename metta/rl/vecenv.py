@@ -1,4 +1,5 @@
-"""Vectorised training environments: PufferLib's workers, one curriculum pool, and an end to waiting for the dead."""
+"""Vectorised training environments: PufferLib's workers, one curriculum pool, and an end to waiting
+for the dead."""
 
 from __future__ import annotations
 
@@ -25,12 +26,16 @@ from metta.rl.config import TrainingEnvConfig
 from metta.rl.map_seeds import SeededMaps
 from metta.rl.signals import STOPPING
 
-_POLL_SECONDS = 50e-6  # a third of the fastest mettagrid step; PufferLib's own loop burns a core that workers could use
+# a third of the fastest mettagrid step; PufferLib's own loop burns a core that workers could use
+_POLL_SECONDS = 50e-6
 _LIVENESS_SECONDS = 0.1  # how late a dead worker may be noticed
 _WORKER_NICENESS = 15
-"""Workers spin while they wait for actions; the network goes first. On two busy cores, two workers and the 24-agent arena
-this raised 6,700 agent steps per second to 11,500; where every process has a core it changes nothing."""
-_CLOSE_SECONDS = 5.0  # for a worker to finish its step and detach from the pool, before it is killed
+"""Workers spin while they wait for actions; the network goes first. On two busy cores, two workers
+and the 24-agent arena this raised 6,700 agent steps per second to 11,500; where every process has a
+core it changes nothing."""
+_CLOSE_SECONDS = (
+    5.0  # for a worker to finish its step and detach from the pool, before it is killed
+)
 
 
 class WorkerDiedError(RuntimeError):
@@ -39,15 +44,18 @@ class WorkerDiedError(RuntimeError):
 
 @dataclass(frozen=True)
 class EnvCreator:
-    """What PufferLib calls, in any process, to make one environment. Pickles as configuration plus session id."""
+    """What PufferLib calls, in any process, to make one environment. Pickles as configuration plus
+    session id."""
 
     curriculum: CurriculumConfig
     agent_stats: tuple[str, ...]
     entropy: tuple[int, ...]
-    """What the map seeds are derived from, together with the environment's index: the run's seed and its first step."""
+    """What the map seeds are derived from, together with the environment's index: the run's seed
+    and its first step."""
 
     def __call__(self, buf: Any = None, seed: int = 0) -> CurriculumEnv:
-        """``buf``: PufferLib's shared buffers. ``seed``: PufferLib's constructor seed, the index of the environment."""
+        """``buf``: PufferLib's shared buffers. ``seed``: PufferLib's constructor seed, the index of
+        the environment."""
         make = CurriculumEnv
         if multiprocessing.parent_process() is not None:
             _become_worker()
@@ -75,20 +83,23 @@ class SupervisedVecEnv:
     """A PufferLib vector environment for PuffeRL, with three differences.
 
     - ``recv()`` raises WorkerDiedError when a worker has died, where PufferLib waits for ever.
-    - ``recv()`` returns truncations as terminals too. PuffeRL looks at terminals only: without this an episode that
-      ends at its step limit would run on into the next one, which is another task. Its last value is therefore not
-      bootstrapped.
+    - ``recv()`` returns truncations as terminals too. PuffeRL looks at terminals only: without this
+      an episode that ends at its step limit would run on into the next one, which is another task.
+      Its last value is therefore not bootstrapped.
     - ``close()`` lets workers leave the pool in good order and leaves none behind.
 
     Args:
         vecenv: Serial or Multiprocessing, with ``sync_traj=True``.
-        check: called while waiting, about every 0.1 s, and on every ``recv()``; may raise to interrupt.
+        check: called while waiting, about every 0.1 s, and on every ``recv()``; may raise to
+            interrupt.
     """
 
     def __init__(self, vecenv: Any, check: Callable[[], None]) -> None:
         self._vecenv = vecenv
         self._check = check
-        self._workers: list[Any] = vecenv.processes if isinstance(vecenv, pufferlib.vector.Multiprocessing) else []
+        self._workers: list[Any] = (
+            vecenv.processes if isinstance(vecenv, pufferlib.vector.Multiprocessing) else []
+        )
         self._closed = False
         self.single_observation_space = vecenv.single_observation_space
         self.single_action_space = vecenv.single_action_space
@@ -108,17 +119,22 @@ class SupervisedVecEnv:
         self._vecenv.send(actions)
 
     def recv(self) -> tuple[Any, ...]:
-        """PufferLib's: observations, rewards, terminals, truncations, teacher actions, infos, agent ids, masks."""
+        """PufferLib's: observations, rewards, terminals, truncations, teacher actions, infos, agent
+        ids, masks."""
         self._check()
         if self._workers:
             vecenv = self._vecenv
-            # With sync_traj PufferLib takes workers in the order in which they were sent their actions.
-            self._wait_for(vecenv.waiting_workers[: vecenv.workers_per_batch - len(vecenv.ready_workers)])
+            # With sync_traj PufferLib takes workers in the order in which they were sent their
+            # actions.
+            self._wait_for(
+                vecenv.waiting_workers[: vecenv.workers_per_batch - len(vecenv.ready_workers)]
+            )
         observations, rewards, terminals, truncations, *rest = self._vecenv.recv()
         return (observations, rewards, np.logical_or(terminals, truncations), truncations, *rest)
 
     def settle(self) -> None:
-        """Wait until no environment steps: the pool then stays as it is until the next ``send()``."""
+        """Wait until no environment steps: the pool then stays as it is until the next
+        ``send()``."""
         if self._workers:
             self._wait_for(self._vecenv.waiting_workers)
 
@@ -141,7 +157,9 @@ class SupervisedVecEnv:
             for index, worker in list(running.items()):
                 if not worker.is_alive():
                     del running[index]
-                elif semaphores[index] >= pufferlib.vector.MAIN:  # between two steps: it will see the request
+                elif (
+                    semaphores[index] >= pufferlib.vector.MAIN
+                ):  # between two steps: it will see the request
                     semaphores[index] = pufferlib.vector.CLOSE
             time.sleep(0.001)
         for worker in running.values():
@@ -156,8 +174,11 @@ class SupervisedVecEnv:
         for worker in workers:
             while True:
                 state = semaphores[worker]
-                # A worker announces its infos before it sends them, so one killed in between would block the reading.
-                if state == pufferlib.vector.MAIN or (state == pufferlib.vector.INFO and vecenv.recv_pipes[worker].poll()):
+                # A worker announces its infos before it sends them, so one killed in between would
+                # block the reading.
+                if state == pufferlib.vector.MAIN or (
+                    state == pufferlib.vector.INFO and vecenv.recv_pipes[worker].poll()
+                ):
                     break
                 time.sleep(_POLL_SECONDS)
                 if time.monotonic() > next_look:
@@ -169,8 +190,15 @@ class SupervisedVecEnv:
         for index, worker in enumerate(self._workers):
             if not worker.is_alive():
                 code = worker.exitcode
-                cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}, see above"
-                raise WorkerDiedError(f"environment worker {index} of {len(self._workers)} (pid {worker.pid}) was lost: {cause}")
+                cause = (
+                    f"killed by {signal.Signals(-code).name}"
+                    if code < 0
+                    else f"ended with exit status {code}, see above"
+                )
+                raise WorkerDiedError(
+                    f"environment worker {index} of {len(self._workers)} (pid {worker.pid}) was "
+                    f"lost: {cause}"
+                )
 
 
 def make_vecenv(
@@ -185,16 +213,21 @@ def make_vecenv(
     creator = EnvCreator(config.curriculum, config.agent_stats, entropy)
     if config.num_workers == 1:
         return SupervisedVecEnv(
-            pufferlib.vector.make(creator, backend=cast(Any, pufferlib.vector.Serial), num_envs=config.num_envs), check
+            pufferlib.vector.make(
+                creator, backend=cast(Any, pufferlib.vector.Serial), num_envs=config.num_envs
+            ),
+            check,
         )
     if config.curriculum.session_id is None:
         raise ValueError(
-            f"{config.num_workers} workers need a pool that they share: give the curriculum's algorithm "
+            f"{config.num_workers} workers need a pool that they share: give the curriculum's "
+            "algorithm "
             "use_shared_memory=True and a session_id, or use training_env.num_workers=1"
         )
     if psutil.cpu_count(logical=False) is None:
         raise RuntimeError(
-            "PufferLib cannot start workers here, because this system does not tell its number of cores: use "
+            "PufferLib cannot start workers here, because this system does not tell its number of "
+            "cores: use "
             "training_env.num_workers=1"
         )
     if config.start_method != "default":
@@ -211,26 +244,34 @@ def make_vecenv(
 
 
 def make_env(curriculum: CurriculumConfig, buf: Any, seed: int) -> MettaGridPufferEnv:
-    """An environment with the spaces and the number of agents that all tasks share, made from the first valid task.
+    """An environment with the spaces and the number of agents that all tasks share, made from the
+    first valid task.
 
     Raises:
         TypeError: the generator makes something other than mettagrid configurations.
         InvalidTasksError: none of the first hundred tasks is valid.
     """
     if curriculum.task_generator is None:
-        raise ValueError("the curriculum has no task_generator: training needs one that makes mettagrid configurations")
+        raise ValueError(
+            "the curriculum has no task_generator: training needs one that makes mettagrid "
+            "configurations"
+        )
     generator = curriculum.task_generator.create()
     problem: Exception | None = None
     for task_id in range(100):
         try:
             config = generator.get_task(task_id)
             if not isinstance(config, MettaGridConfig):
-                raise TypeError(f"the task generator makes {type(config).__name__}: training needs MettaGridConfig")
+                raise TypeError(
+                    f"the task generator makes {type(config).__name__}: training needs "
+                    "MettaGridConfig"
+                )
             return MettaGridPufferEnv(Simulator(), config, buf=buf, seed=seed)
         except REFUSALS as error:
             problem = error
     raise InvalidTasksError(
-        f"every task was invalid: the first 100 were refused, the last one because of {type(problem).__name__}: {problem}"
+        "every task was invalid: the first 100 were refused, the last one because of "
+        f"{type(problem).__name__}: {problem}"
     ) from problem
 
 
@@ -238,7 +279,8 @@ _curricula: dict[tuple[int, CurriculumConfig | str], Curriculum] = {}
 
 
 def open_curriculum(config: CurriculumConfig) -> Curriculum:
-    """This process's view of the pool; one per process and session, however many environments it has."""
+    """This process's view of the pool; one per process and session, however many environments it
+    has."""
     key = (os.getpid(), config.session_id or str(id(config)))
     if key not in _curricula:
         curriculum = config.make()
@@ -256,14 +298,18 @@ def close_curriculum(config: CurriculumConfig) -> None:
 
 
 class _AgentStats:
-    """Reads mettagrid's agent statistics at the end of an episode: mean over agents, 0 where an agent has none."""
+    """Reads mettagrid's agent statistics at the end of an episode: mean over agents, 0 where an
+    agent has none."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
 
     def __call__(self, env: MettaGridPufferEnv) -> Mapping[str, float]:
         agents = env.current_simulation.episode_stats["agent"]
-        return {f"agent/{name}": sum(agent.get(name, 0.0) for agent in agents) / len(agents) for name in self._names}
+        return {
+            f"agent/{name}": sum(agent.get(name, 0.0) for agent in agents) / len(agents)
+            for name in self._names
+        }
 
 
 _worker_of: list[int] = []
@@ -286,7 +332,9 @@ def _end_with_parent() -> None:
     if parent is None:
         return
     parent.join()
-    os.kill(os.getpid(), signal.SIGUSR1)  # only the main thread can unwind, and so leave the pool in good order
+    os.kill(
+        os.getpid(), signal.SIGUSR1
+    )  # only the main thread can unwind, and so leave the pool in good order
 
 
 def _leave(signum: int, frame: object) -> None:

@@ -1,4 +1,5 @@
-"""Episodes played outside training: evaluation on a curriculum's tasks, and a look at one environment."""
+"""Episodes played outside training: evaluation on a curriculum's tasks, and a look at one
+environment."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Episode:
-    """What came of one: ``reward`` is the mean over agents of the rewards summed over ``length`` steps."""
+    """What came of one: ``reward`` is the mean over agents of the rewards summed over ``length``
+    steps."""
 
     task_id: int
     label: str
@@ -98,7 +100,8 @@ class PolicyActor:
 
 
 def draw_tasks(curriculum: CurriculumConfig, count: int, seed: int) -> Iterator[Task]:
-    """``count`` tasks drawn uniformly from all ids, on map seeds that no training run uses; invalid ones are left out.
+    """``count`` tasks drawn uniformly from all ids, on map seeds that no training run uses; invalid
+    ones are left out.
 
     Raises:
         ValueError: no task generator, or a hundred invalid tasks in a row.
@@ -116,16 +119,26 @@ def draw_tasks(curriculum: CurriculumConfig, count: int, seed: int) -> Iterator[
         except ValueError as error:
             refused += 1
             if refused == 100:
-                raise ValueError(f"every task was invalid: 100 in a row were refused, the last because of {error}") from error
+                raise ValueError(
+                    "every task was invalid: 100 in a row were refused, the last because of "
+                    f"{error}"
+                ) from error
             continue
         refused = 0
         drawn += 1
         description = generator.describe(task_id)
-        yield Task(task_id, description.label, dict(description.slice_values), map_seed, with_map_seed(config, map_seed))
+        yield Task(
+            task_id,
+            description.label,
+            dict(description.slice_values),
+            map_seed,
+            with_map_seed(config, map_seed),
+        )
 
 
 def play_episode(env: Any, task: Task, actor: Actor, max_steps: int | None = None) -> Iterator[Any]:
-    """Play ``task`` in ``env`` (a MettaGridPufferEnv), yielding ``env`` before each step; returns the Episode."""
+    """Play ``task`` in ``env`` (a MettaGridPufferEnv), yielding ``env`` before each step; returns
+    the Episode."""
     env.set_mg_config(task.config)
     observations, _ = env.reset(seed=task.map_seed % 2**31)
     actor.begin_episode()
@@ -158,13 +171,15 @@ def make_env(task: Task) -> Any:
 
 
 def describe_environment(curriculum: CurriculumConfig) -> str:
-    """Build one environment of the curriculum and say what it is. Loads neither torch nor PufferLib."""
+    """Build one environment of the curriculum and say what it is. Loads neither torch nor
+    PufferLib."""
     task = next(draw_tasks(curriculum, 1, seed=0))
     simulation = Simulator().new_simulation(task.config, seed=0)
     try:
         num_actions = len(simulation.action_names) - len(simulation.vibe_action_names)
         return (
-            f"{simulation.num_agents} agents on {simulation.map_width} x {simulation.map_height} cells, {num_actions} "
+            f"{simulation.num_agents} agents on {simulation.map_width} x {simulation.map_height} "
+            f"cells, {num_actions} "
             f"actions, episodes of {task.config.game.max_steps} steps, task label {task.label!r}"
         )
     finally:

@@ -12,7 +12,8 @@ from metta.tools.base import Tool
 class CommandTool(Tool):
     """Calls ``function`` without arguments; what it returns is the exit status, None meaning 0.
 
-    A recipe binds its own parameters: ``return CommandTool(function=functools.partial(compare, scenario, seeds))``.
+    A recipe binds its own parameters: ``return CommandTool(function=functools.partial(compare,
+    scenario, seeds))``.
     """
 
     function: Callable[[], int | None] = Field(exclude=True)

@@ -13,16 +13,24 @@ from metta.tools.base import Tool, check_tasks
 
 
 class EvaluateTool(Tool):
-    """Plays tasks drawn uniformly from a curriculum, on maps that no training has seen, and reports the rewards.
+    """Plays tasks drawn uniformly from a curriculum, on maps that no training has seen, and reports
+    the rewards.
 
-    Prints a table and, as its last line, one JSON object; writes the same with every episode to ``out``.
+    Prints a table and, as its last line, one JSON object; writes the same with every episode to
+    ``out``.
     """
 
     policy: Literal["trained", "random"] = "trained"
-    checkpoint: Path | None = Field(default=None, description="file or run folder; default: the newest of the run")
-    curriculum: CurriculumConfig | None = Field(default=None, description="default: that of the checkpoint's run")
+    checkpoint: Path | None = Field(
+        default=None, description="file or run folder; default: the newest of the run"
+    )
+    curriculum: CurriculumConfig | None = Field(
+        default=None, description="default: that of the checkpoint's run"
+    )
     episodes: int = Field(default=32, gt=0)
-    out: Path | None = Field(default=None, description="JSON file; default: evaluation.json beside the run's config.yaml")
+    out: Path | None = Field(
+        default=None, description="JSON file; default: evaluation.json beside the run's config.yaml"
+    )
 
     def invoke(self) -> int:
         from metta.rl.evaluator import evaluate, summarise
@@ -31,7 +39,11 @@ class EvaluateTool(Tool):
         from metta.sim.simulation import Actor, PolicyActor, RandomActor
 
         device = resolve_device(self.device)
-        checkpoint = None if self.policy == "random" else find_checkpoint(self.checkpoint, self.run, self.data_dir)
+        checkpoint = (
+            None
+            if self.policy == "random"
+            else find_checkpoint(self.checkpoint, self.run, self.data_dir)
+        )
         curriculum = self.curriculum
         if curriculum is None:
             curriculum = read_curriculum(find_checkpoint(self.checkpoint, self.run, self.data_dir))
@@ -48,13 +60,22 @@ class EvaluateTool(Tool):
             curriculum,
             self.episodes,
             self.seed,
-            progress=lambda done: print(f"{done}/{self.episodes} episodes", flush=True) if done % every == 0 else None,
+            progress=lambda done: (
+                print(f"{done}/{self.episodes} episodes", flush=True) if done % every == 0 else None
+            ),
         )
-        summary = {"policy": "random" if checkpoint is None else str(checkpoint), **summarise(episodes)}
+        summary = {
+            "policy": "random" if checkpoint is None else str(checkpoint),
+            **summarise(episodes),
+        }
         out = self.out or (checkpoint.parent.parent / "evaluation.json" if checkpoint else None)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps({**summary, "results": [e.to_dict() for e in episodes]}, indent=1, default=str))
+            out.write_text(
+                json.dumps(
+                    {**summary, "results": [e.to_dict() for e in episodes]}, indent=1, default=str
+                )
+            )
         self._print(summary)
         return 0
 
@@ -80,7 +101,9 @@ class EvaluateTool(Tool):
         table.add_row("all", str(summary["episodes"]), f"{summary['mean_reward']:.4f}")
         error = summary["standard_error"]
         if error is not None:
-            table.caption = f"standard_error of the mean reward per agent, over all episodes: {error:.4f}"
+            table.caption = (
+                f"standard_error of the mean reward per agent, over all episodes: {error:.4f}"
+            )
         Console().print(table)
         if summary["policy"] != "random":
             print("policy=random gives the yardstick: the same tasks and maps with random actions")

@@ -17,24 +17,43 @@ from metta.tools.base import Tool, check_tasks
 class PlayTool(Tool):
     """Plays one episode of a task, by a trained policy or at random.
 
-    ``render``: ``interactive`` is mettagrid's terminal view, where keys move the camera and agents; ``text`` prints
-    every map; ``log`` prints the reward so far every ten steps; ``auto`` is interactive on a terminal and log elsewhere.
+    ``render``: ``interactive`` is mettagrid's terminal view, where keys move the camera and agents;
+    ``text`` prints every map; ``log`` prints the reward so far every ten steps; ``auto`` is
+    interactive on a terminal and log elsewhere.
     """
 
     policy: Literal["trained", "random"] = "trained"
-    checkpoint: Path | None = Field(default=None, description="file or run folder; default: the newest of the run")
-    curriculum: CurriculumConfig | None = Field(default=None, description="default: that of the checkpoint's run")
+    checkpoint: Path | None = Field(
+        default=None, description="file or run folder; default: the newest of the run"
+    )
+    curriculum: CurriculumConfig | None = Field(
+        default=None, description="default: that of the checkpoint's run"
+    )
     render: Literal["auto", "interactive", "text", "log"] = "auto"
-    max_steps: int | None = Field(default=None, gt=0, description="default: to the end of the episode")
-    delay_seconds: float = Field(default=0.0, ge=0, description="pause after each map of render=text")
+    max_steps: int | None = Field(
+        default=None, gt=0, description="default: to the end of the episode"
+    )
+    delay_seconds: float = Field(
+        default=0.0, ge=0, description="pause after each map of render=text"
+    )
 
     def invoke(self) -> int:
         from metta.rl.policy import load_policy, resolve_device
         from metta.rl.runs import find_checkpoint, read_curriculum
-        from metta.sim.simulation import PolicyActor, RandomActor, draw_tasks, make_env, play_episode
+        from metta.sim.simulation import (
+            PolicyActor,
+            RandomActor,
+            draw_tasks,
+            make_env,
+            play_episode,
+        )
 
         device = resolve_device(self.device)
-        checkpoint = None if self.policy == "random" else find_checkpoint(self.checkpoint, self.run, self.data_dir)
+        checkpoint = (
+            None
+            if self.policy == "random"
+            else find_checkpoint(self.checkpoint, self.run, self.data_dir)
+        )
         curriculum = self.curriculum
         if curriculum is None:
             curriculum = read_curriculum(find_checkpoint(self.checkpoint, self.run, self.data_dir))
@@ -45,16 +64,24 @@ class PlayTool(Tool):
         if render == "auto":
             render = "interactive" if on_terminal else "log"
         if render == "interactive" and not on_terminal:
-            raise UsageError("render=interactive needs a terminal with a keyboard: use render=text or render=log")
+            raise UsageError(
+                "render=interactive needs a terminal with a keyboard: use render=text or render=log"
+            )
         trained = None if checkpoint is None else load_policy(checkpoint, task.config, device)
-        print(f"task {task.task_id} ({task.label}), {task.config.game.num_agents} agents, seed {self.seed}", flush=True)
+        print(
+            f"task {task.task_id} ({task.label}), {task.config.game.num_agents} agents, seed "
+            f"{self.seed}",
+            flush=True,
+        )
         if render == "interactive":
             print("it begins paused: SPACE plays and pauses, ? shows all keys, Q quits", flush=True)
             self._play_interactively(task, trained)
             return 0
         env = make_env(task)
         actor = (
-            RandomActor(int(env.single_action_space.n), self.seed) if trained is None else PolicyActor(trained, device, self.seed)
+            RandomActor(int(env.single_action_space.n), self.seed)
+            if trained is None
+            else PolicyActor(trained, device, self.seed)
         )
         play = play_episode(env, task, actor, self.max_steps)
         watch = _Watcher(render, self.delay_seconds)
@@ -65,7 +92,9 @@ class PlayTool(Tool):
                 episode = end.value
                 break
         env.close()
-        print(f"episode of {episode.length} steps, reward {episode.reward:.4f} per agent", flush=True)
+        print(
+            f"episode of {episode.length} steps, reward {episode.reward:.4f} per agent", flush=True
+        )
         return 0
 
     def dry_run(self) -> str:

@@ -11,10 +11,12 @@ from metta.tools.base import Tool, check_tasks
 
 
 class TrainTool(Tool):
-    """Trains a policy on the tasks of ``training_env.curriculum``; ``run`` names the run's folder, and resumes it.
+    """Trains a policy on the tasks of ``training_env.curriculum``; ``run`` names the run's folder,
+    and resumes it.
 
-    Exit status: 0 when trained to the end, 143 after SIGTERM and 130 after SIGINT (a checkpoint is saved first), 1 when
-    a worker was lost (likewise saved) or when learning diverged (earlier checkpoints stay).
+    Exit status: 0 when trained to the end, 143 after SIGTERM and 130 after SIGINT (a checkpoint is
+    saved first), 1 when a worker was lost (likewise saved) or when learning diverged (earlier
+    checkpoints stay).
     """
 
     starts_run: ClassVar[bool] = True
@@ -27,7 +29,8 @@ class TrainTool(Tool):
     def _curriculum_makes_environments(self) -> TrainTool:
         if self.training_env.curriculum.task_generator is None:
             raise ValueError(
-                "training_env.curriculum has no task_generator: build it from one, for instance bucketed(...).to_curriculum()"
+                "training_env.curriculum has no task_generator: build it from one, for instance "
+                "bucketed(...).to_curriculum()"
             )
         return self
 

@@ -1,4 +1,5 @@
-"""The training study: its tasks, its policy, its bookkeeping, and the command from start to last line."""
+"""The training study: its tasks, its policy, its bookkeeping, and the command from start to last
+line."""
 
 import fcntl
 import json
@@ -17,11 +18,25 @@ from mettagrid.policy.policy_env_interface import PolicyEnvInterface
 from experiments.arms import ARMS, algorithm
 from experiments.curriculum_study import compare, parse_arms
 from experiments.study import one_run
-from experiments.study.evaluation import GROUPS, group_means, sampled_per_group, success_per_task, worst_tenth
+from experiments.study.evaluation import (
+    GROUPS,
+    group_means,
+    sampled_per_group,
+    success_per_task,
+    worst_tenth,
+)
 from experiments.study.policy import PictureNet
 from experiments.study.report import one_line, summarise
 from experiments.study.runs import Evaluation, Run, SettingsChangedError, make_run, prepare
-from experiments.study.tasks import CHAIN, ERRANDS, MAX_STEPS, STATIONS, Errand, ErrandGenerator, make_env
+from experiments.study.tasks import (
+    CHAIN,
+    ERRANDS,
+    MAX_STEPS,
+    STATIONS,
+    Errand,
+    ErrandGenerator,
+    make_env,
+)
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig, TaskGeneratorConfig
 from metta.rl.map_seeds import EVALUATION_SEEDS, TRAINING_SEEDS, with_map_seed
 from metta.sim.simulation import Task
@@ -54,7 +69,9 @@ def test_the_pool_holds_every_errand_once() -> None:
             algorithm_config=algorithm(arm, len(ERRANDS), use_shared_memory=False),
         )
         with Curriculum(config) as curriculum:
-            for _ in range(3 * len(ERRANDS)):  # evictions, where an arm has them, find no other task to put in
+            for _ in range(
+                3 * len(ERRANDS)
+            ):  # evictions, where an arm has them, find no other task to put in
                 curriculum.get_task().complete(0.0)
             assert sorted(curriculum.probabilities()) == list(range(len(ERRANDS))), arm
 
@@ -98,7 +115,9 @@ def test_an_object_lights_the_input_of_its_cell_and_kind_wherever_it_stands_in_t
     logits, values = net(tokens)
     assert logits.shape == (len(tokens), env.single_action_space.n)
     assert values.shape == (len(tokens), 1)
-    shuffled = tokens[:, torch.randperm(tokens.shape[1], generator=torch.Generator().manual_seed(0))]
+    shuffled = tokens[
+        :, torch.randperm(tokens.shape[1], generator=torch.Generator().manual_seed(0))
+    ]
     torch.testing.assert_close(net(shuffled), net(tokens))
     tag = next(f.id for f in PolicyEnvInterface.from_mg_cfg(config).obs_features if f.name == "tag")
     (places,) = (tokens[0, :, 1] == tag).nonzero(as_tuple=True)
@@ -116,13 +135,17 @@ def test_worst_tenth_is_that_of_the_possible_errands() -> None:
     success = np.zeros(len(ERRANDS))
     success[possible] = np.linspace(0.1, 1.0, possible.sum())
     count = possible.sum() // 10
-    assert worst_tenth(success) == pytest.approx(np.linspace(0.1, 1.0, possible.sum())[:count].mean())
+    assert worst_tenth(success) == pytest.approx(
+        np.linspace(0.1, 1.0, possible.sum())[:count].mean()
+    )
     means = group_means(success)
     assert means["impossible"] == 0.0
     assert set(means) == set(GROUPS)
 
 
-def test_evaluation_maps_are_new_and_the_same_for_every_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_maps_are_new_and_the_same_for_every_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from experiments.study import evaluation
 
     class Always:
@@ -151,7 +174,9 @@ def test_evaluation_maps_are_new_and_the_same_for_every_policy(tmp_path: Path, m
         success = success_per_task(tmp_path, generator, episodes=2, seed=7)
         assert success.shape == (len(ERRANDS),)
     assert played[0] == played[1]
-    assert [task_id for task_id, _ in played[0]] == [i for i in range(len(ERRANDS)) for _ in range(2)]
+    assert [task_id for task_id, _ in played[0]] == [
+        i for i in range(len(ERRANDS)) for _ in range(2)
+    ]
     seeds = {seed for _, seed in played[0]}
     assert len(seeds) == len(played[0])
     assert all(seed in EVALUATION_SEEDS and seed not in TRAINING_SEEDS for seed in seeds)
@@ -164,16 +189,25 @@ def _result(success: float) -> dict[str, Any]:
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
-    # Seeds differ much more than arms: only pairing shows the difference of 0.1, and shows it exactly.
+    # Seeds differ much more than arms: only pairing shows the difference of 0.1, and shows it
+    # exactly.
     uniform = {seed: _result(0.1 + 0.15 * seed) for seed in range(5)}
     better = {seed: _result(0.2 + 0.15 * seed) for seed in range(5)}
     summary = summarise({"uniform": uniform, "default": better})
     share = np.mean([errand.possible for errand in ERRANDS])
     assert summary["default"]["delta_vs_uniform"] == pytest.approx(0.1 * share)
     assert summary["default"]["ci_low"] == pytest.approx(summary["default"]["ci_high"])
-    assert summary["default"]["mean"]["low"] < summary["uniform"]["mean"]["high"]  # unpaired, they overlap
+    assert (
+        summary["default"]["mean"]["low"] < summary["uniform"]["mean"]["high"]
+    )  # unpaired, they overlap
     assert summary["default"]["impossible_share"]["value"] == pytest.approx(1 / len(GROUPS))
-    assert set(one_line(summary)["default"]) == {"mean", "worst_tenth", "delta_vs_uniform", "ci_low", "ci_high"}
+    assert set(one_line(summary)["default"]) == {
+        "mean",
+        "worst_tenth",
+        "delta_vs_uniform",
+        "ci_low",
+        "ci_high",
+    }
 
 
 def test_without_uniform_there_is_no_difference() -> None:
@@ -185,7 +219,9 @@ def test_without_uniform_there_is_no_difference() -> None:
 def test_sampled_counts_a_group_that_has_not_begun_as_0(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     key = f"curriculum/algorithm/label/{GROUPS[0]}/scheduled"
-    path.write_text("".join(json.dumps({"agent_steps": i, key: float(i)}) + "\n" for i in range(101)))
+    path.write_text(
+        "".join(json.dumps({"agent_steps": i, key: float(i)}) + "\n" for i in range(101))
+    )
     sampled = sampled_per_group(path)
     assert sampled[GROUPS[0]][-1] == [100, 100.0]
     assert sampled[GROUPS[1]][-1] == [100, 0.0]
@@ -197,19 +233,29 @@ def test_sampled_counts_a_group_that_has_not_begun_as_0(tmp_path: Path) -> None:
 
 def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
     def run(steps: int, evaluation: Evaluation = SMALL) -> Run:
-        return make_run("default", 0, tmp_path, steps, num_envs=4, num_workers=1, evaluation=evaluation)
+        return make_run(
+            "default", 0, tmp_path, steps, num_envs=4, num_workers=1, evaluation=evaluation
+        )
 
     prepare(run(20_000))
     prepare(run(20_000))  # the same again is fine
-    with pytest.raises(SettingsChangedError, match=r"trainer\.total_timesteps was 20000, now it is 30000.*another out="):
+    with pytest.raises(
+        SettingsChangedError,
+        match=r"trainer\.total_timesteps was 20000, now it is 30000.*another out=",
+    ):
         prepare(run(30_000))
     longer = Evaluation(episodes_per_task=9, curve_points=1, curve_episodes_per_task=1, seed=0)
-    with pytest.raises(SettingsChangedError, match=r"evaluation\.episodes_per_task was 1, now it is 9"):
+    with pytest.raises(
+        SettingsChangedError, match=r"evaluation\.episodes_per_task was 1, now it is 9"
+    ):
         prepare(run(20_000, longer))
 
 
 def test_runs_of_one_seed_differ_in_the_arm_alone(tmp_path: Path) -> None:
-    runs = [make_run(arm, 3, tmp_path, 20_000, num_envs=4, num_workers=1, evaluation=SMALL) for arm in ARMS]
+    runs = [
+        make_run(arm, 3, tmp_path, 20_000, num_envs=4, num_workers=1, evaluation=SMALL)
+        for arm in ARMS
+    ]
     tools = [run.tool.model_dump(mode="json") for run in runs]
     for tool in tools:
         del tool["run"], tool["training_env"]["curriculum"]["algorithm_config"]
@@ -234,7 +280,9 @@ def test_all_arms_and_their_order() -> None:
     assert parse_arms("posterior, uniform") == ["posterior", "uniform"]
 
 
-@pytest.mark.parametrize("setting", ["seeds", "processes", "num_workers", "num_envs", "total_timesteps"])
+@pytest.mark.parametrize(
+    "setting", ["seeds", "processes", "num_workers", "num_envs", "total_timesteps"]
+)
 def test_nothing_to_do_is_refused(setting: str) -> None:
     settings: dict[str, Any] = {setting: 0}
     with pytest.raises(ValueError, match=f"{setting}=0 must be at least 1"):
@@ -249,7 +297,9 @@ def _command(*arguments: str) -> list[str]:
 
 
 def _run(*arguments: str) -> str:
-    done = subprocess.run(_command(*arguments), capture_output=True, text=True, timeout=250, cwd=ROOT, check=False)
+    done = subprocess.run(
+        _command(*arguments), capture_output=True, text=True, timeout=250, cwd=ROOT, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -262,14 +312,20 @@ def test_smoke_run_and_its_continuation(tmp_path: Path) -> None:
     line = json.loads(printed.splitlines()[-1])
     assert set(line) == {"uniform", "default"}
     results = json.loads((out / "results.json").read_text())
-    assert results["arms"]["default"]["mean"]["value"] == pytest.approx(line["default"]["mean"], abs=1e-5)
+    assert results["arms"]["default"]["mean"]["value"] == pytest.approx(
+        line["default"]["mean"], abs=1e-5
+    )
     for arm in line:
         result = results["runs"][arm]["0"]
         assert result["agent_steps"] >= results["settings"]["total_timesteps"]
         assert len(result["success"]) == len(ERRANDS)
-        impossible = [s for s, errand in zip(result["success"], ERRANDS, strict=True) if not errand.possible]
+        impossible = [
+            s for s, errand in zip(result["success"], ERRANDS, strict=True) if not errand.possible
+        ]
         assert impossible == [0.0] * len(impossible)
-        assert max(result["success"]) > 0.0  # one step in a small room: even a beginner bumps into the altar
+        assert (
+            max(result["success"]) > 0.0
+        )  # one step in a small room: even a beginner bumps into the altar
         assert len(result["curve"]) == 2
         begun = sum(points[-1][1] for points in result["sampled"].values())
         assert begun >= results["settings"]["total_timesteps"] / (4 * MAX_STEPS)
@@ -287,7 +343,9 @@ def test_smoke_run_and_its_continuation(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:
     arguments = ["smoke=true", "arms=default", f"out={tmp_path}", "total_timesteps=60000"]
-    process = subprocess.Popen(_command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        _command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    )
     metrics = tmp_path / "runs/default-0/metrics.jsonl"
     deadline = time.monotonic() + 240
     try:
@@ -300,13 +358,20 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path) -> None:
         printed, _ = process.communicate(timeout=100)
     assert process.returncode == 128 + signal.SIGTERM, printed
     assert "the same command goes on from there" in printed
-    saved = max(int(path.stem.removeprefix("step_")) for path in (tmp_path / "runs/default-0/checkpoints").glob("*.pt"))
+    saved = max(
+        int(path.stem.removeprefix("step_"))
+        for path in (tmp_path / "runs/default-0/checkpoints").glob("*.pt")
+    )
     assert 0 < saved < 60_000
     _run(*arguments)
     assert (
-        f"resuming {tmp_path / 'runs/default-0'} at {saved:,} agent steps" in (tmp_path / "runs/default-0/output.log").read_text()
+        f"resuming {tmp_path / 'runs/default-0'} at {saved:,} agent steps"
+        in (tmp_path / "runs/default-0/output.log").read_text()
     )
-    assert json.loads((tmp_path / "results.json").read_text())["runs"]["default"]["0"]["agent_steps"] >= 60_000
+    assert (
+        json.loads((tmp_path / "results.json").read_text())["runs"]["default"]["0"]["agent_steps"]
+        >= 60_000
+    )
 
 
 def test_two_studies_do_not_work_on_one_run(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_same_seed_same_outcomes() -> None:
     assert [one.practise(0) for _ in range(50)] == [other.practise(0) for _ in range(50)]
 
 
-# -- scenarios --------------------------------------------------------------------------------------------------------------
+# -- scenarios -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -177,14 +177,19 @@ def test_scenarios_are_what_they_are_called() -> None:
     worlds = {name: scenario.world(0) for name, scenario in SCENARIOS.items()}
     assert worlds["tech_tree"].num_skills == 107
     assert {len(parents) for parents in worlds["tech_tree"].parents} == {0, 1, 2}
-    assert worlds["chain"].parents == ((), *((skill,) for skill in range(worlds["chain"].num_skills - 1)))
+    assert worlds["chain"].parents == (
+        (),
+        *((skill,) for skill in range(worlds["chain"].num_skills - 1)),
+    )
     assert worlds["plateau"].learnable.mean() == pytest.approx(0.1, abs=0.01)
     assert (~worlds["noise"].learnable).mean() == pytest.approx(1 / 3, abs=0.01)
     assert worlds["unbounded"].num_tasks == 1_000_000
     assert (worlds["unbounded"].skill_of_task == IMPOSSIBLE).mean() == pytest.approx(0.5, abs=0.01)
     assert worlds["moving"].shifts
     assert worlds["forgetting"].half_life < math.inf
-    assert np.mean([bool(parents) for parents in worlds["sparse"].parents]) == pytest.approx(0.8, abs=0.01)
+    assert np.mean([bool(parents) for parents in worlds["sparse"].parents]) == pytest.approx(
+        0.8, abs=0.01
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,7 @@ def test_inconsistent_parameters_are_refused(changes: dict[str, object], message
         Scenario.model_validate(changes)
 
 
-# -- runs -------------------------------------------------------------------------------------------------------------------
+# -- runs ------------------------------------------------------------------------------------------
 
 SMALL = Scenario(skills=12, layers=2, episodes_to_master=10)
 
@@ -230,12 +235,26 @@ def test_eviction_brings_new_tasks_into_a_small_pool() -> None:
     assert run(Job("small", scenario, "default", seed=0)).final > fixed.final
 
 
-# -- the command ------------------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
-def test_the_command_writes_results_and_ends_with_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["simulated_learner.compare", "scenario=tech_tree,noise", "arms=default,guide", "seeds=2", "seed=5"]
-    settings = ["processes=2", f"out={tmp_path}", "params.skills=12", "params.layers=2", "params.episodes_to_master=8"]
+def test_the_command_writes_results_and_ends_with_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "simulated_learner.compare",
+        "scenario=tech_tree,noise",
+        "arms=default,guide",
+        "seeds=2",
+        "seed=5",
+    ]
+    settings = [
+        "processes=2",
+        f"out={tmp_path}",
+        "params.skills=12",
+        "params.layers=2",
+        "params.episodes_to_master=8",
+    ]
     assert main([*arguments, *settings]) == 0
     printed = capsys.readouterr().out
     line = json.loads(printed.splitlines()[-1])
@@ -265,7 +284,9 @@ def test_the_command_writes_results_and_ends_with_json(tmp_path: Path, capsys: p
         ("seeds=0", "greater than or equal to 1"),
     ],
 )
-def test_wrong_settings_end_with_status_2(argument: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_settings_end_with_status_2(
+    argument: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["simulated_learner.compare", argument]) == 2
     assert message in capsys.readouterr().err
 
@@ -279,7 +300,8 @@ def test_arms_of_one_configuration_run_once() -> None:
 
 
 def test_workers_end_at_once_when_interrupted_and_twice_is_no_harm() -> None:
-    """Work of ten minutes, an interrupt, and another one while the first is being answered: as uv and a terminal deliver it."""
+    """Work of ten minutes, an interrupt, and another one while the first is being answered: as uv
+    and a terminal deliver it."""
     program = textwrap.dedent(
         """
         import time
@@ -296,12 +318,18 @@ def test_workers_end_at_once_when_interrupted_and_twice_is_no_harm() -> None:
         """
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"
     deadline = time.monotonic() + 60
-    while len(children := psutil.Process(process.pid).children(recursive=True)) < 2:  # the pool starts them one by one
+    while (
+        len(children := psutil.Process(process.pid).children(recursive=True)) < 2
+    ):  # the pool starts them one by one
         assert time.monotonic() < deadline
     os.killpg(process.pid, signal.SIGINT)
     while not psutil.wait_procs(children, timeout=0.02)[0]:  # until the answer has begun

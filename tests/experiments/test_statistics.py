@@ -7,9 +7,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.statistics import Interval, estimate, interquartile_mean, paired_difference, share_of_oracle
+from experiments.statistics import (
+    Interval,
+    estimate,
+    interquartile_mean,
+    paired_difference,
+    share_of_oracle,
+)
 
-SAMPLES = [np.random.default_rng(seed).gamma(2.0, 3.0, n) for seed, n in enumerate((1, 2, 3, 4, 5, 10, 19, 20, 101))]
+SAMPLES = [
+    np.random.default_rng(seed).gamma(2.0, 3.0, n)
+    for seed, n in enumerate((1, 2, 3, 4, 5, 10, 19, 20, 101))
+]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=len)
@@ -17,7 +26,9 @@ def test_interquartile_mean_by_ranks(sample: np.ndarray) -> None:
     """The mean of what pandas ranks between the first and last quarter."""
     cut = len(sample) // 4
     rank = pd.Series(sample).rank(method="first")
-    assert interquartile_mean(sample) == pytest.approx(sample[(rank > cut) & (rank <= len(sample) - cut)].mean())
+    assert interquartile_mean(sample) == pytest.approx(
+        sample[(rank > cut) & (rank <= len(sample) - cut)].mean()
+    )
 
 
 def test_interquartile_mean_ignores_an_outlier() -> None:
@@ -29,7 +40,9 @@ def test_interval_is_that_of_scipy(sample: np.ndarray) -> None:
     def iqm(x: np.ndarray, axis: int) -> np.ndarray:
         return np.asarray(stats.trim_mean(x, 0.25, axis=axis))
 
-    reference = stats.bootstrap((sample,), iqm, n_resamples=20_000, method="percentile", rng=np.random.default_rng(99))
+    reference = stats.bootstrap(
+        (sample,), iqm, n_resamples=20_000, method="percentile", rng=np.random.default_rng(99)
+    )
     ours = estimate(sample)
     low, high = reference.confidence_interval
     width = high - low
@@ -39,9 +52,13 @@ def test_interval_is_that_of_scipy(sample: np.ndarray) -> None:
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
-    """Percentile intervals of 20 normal values cover somewhat less than 95 %; far less would be a mistake."""
+    """Percentile intervals of 20 normal values cover somewhat less than 95 %; far less would be a
+    mistake."""
     random = np.random.default_rng(5)
-    covered = [est.low <= 10.0 <= est.high for est in (estimate(random.normal(10.0, 2.0, 20)) for _ in range(150))]
+    covered = [
+        est.low <= 10.0 <= est.high
+        for est in (estimate(random.normal(10.0, 2.0, 20)) for _ in range(150))
+    ]
     assert np.mean(covered) > 0.85
 
 

@@ -1,4 +1,5 @@
-"""Plays an environment by script, as a test of what its recipe promises: walk to the nearest object and use it."""
+"""Plays an environment by script, as a test of what its recipe promises: walk to the nearest object
+and use it."""
 
 from collections import deque
 
@@ -67,7 +68,11 @@ class ScriptedPlay:
             for action, (down, right) in _STEPS.items():
                 neighbour = (cell[0] + down, cell[1] + right)
                 thing = occupied.get(neighbour)
-                if thing is not None and thing["type_name"] == target and thing.get("agent_id") != agent:
+                if (
+                    thing is not None
+                    and thing["type_name"] == target
+                    and thing.get("agent_id") != agent
+                ):
                     return [*paths[cell], action]
                 if thing is None and neighbour not in paths and self._is_inside(neighbour):
                     paths[neighbour] = [*paths[cell], action]
@@ -75,7 +80,9 @@ class ScriptedPlay:
         raise LookupError(f"agent {agent} cannot reach any {target}")
 
     def _is_inside(self, cell: tuple[int, int]) -> bool:
-        return 0 <= cell[0] < self.simulation.map_height and 0 <= cell[1] < self.simulation.map_width
+        return (
+            0 <= cell[0] < self.simulation.map_height and 0 <= cell[1] < self.simulation.map_width
+        )
 
     def held(self, resource: str, agent: int = 0) -> int:
         """How many of a resource the agent holds, as it observes it."""

@@ -2,7 +2,13 @@
 
 import numpy as np
 import pytest
-from mettagrid.config.mettagrid_config import AgentConfig, GameConfig, InventoryConfig, MettaGridConfig, WallConfig
+from mettagrid.config.mettagrid_config import (
+    AgentConfig,
+    GameConfig,
+    InventoryConfig,
+    MettaGridConfig,
+    WallConfig,
+)
 from mettagrid.simulator import Simulation
 from scripted_play import ScriptedPlay
 
@@ -35,7 +41,9 @@ def corridor(row: str, objects: dict, agent: AgentConfig, window: int = 5) -> Me
     return MettaGridConfig(game=game).with_ascii_map([list(walls), list(row), list(walls)], names)
 
 
-def play(config: MettaGridConfig, actions: list[str], agent: int = 0) -> tuple[Simulation, list[np.ndarray]]:
+def play(
+    config: MettaGridConfig, actions: list[str], agent: int = 0
+) -> tuple[Simulation, list[np.ndarray]]:
     simulation = Simulation(config, seed=0)
     rewards = []
     for action in actions:
@@ -48,7 +56,9 @@ def play(config: MettaGridConfig, actions: list[str], agent: int = 0) -> tuple[S
 
 def test_converter_takes_its_inputs_and_gives_its_outputs():
     agent = AgentConfig(inventory=InventoryConfig(initial={"ore_red": 5}))
-    config = corridor("#@k#", {"kiln": converter("kiln", {"ore_red": 2}, {"battery_red": 3})}, agent)
+    config = corridor(
+        "#@k#", {"kiln": converter("kiln", {"ore_red": 2}, {"battery_red": 3})}, agent
+    )
 
     simulation, _ = play(config, ["move_east"] * 2)
     assert simulation.agent(0).inventory == {"ore_red": 1, "battery_red": 6}
@@ -56,7 +66,9 @@ def test_converter_takes_its_inputs_and_gives_its_outputs():
 
 def test_converter_does_nothing_for_an_agent_that_lacks_inputs():
     agent = AgentConfig(inventory=InventoryConfig(initial={"ore_red": 1}))
-    config = corridor("#@k#", {"kiln": converter("kiln", {"ore_red": 2}, {"battery_red": 3})}, agent)
+    config = corridor(
+        "#@k#", {"kiln": converter("kiln", {"ore_red": 2}, {"battery_red": 3})}, agent
+    )
 
     simulation, _ = play(config, ["move_east"])
     assert simulation.agent(0).inventory == {"ore_red": 1}
@@ -65,7 +77,9 @@ def test_converter_does_nothing_for_an_agent_that_lacks_inputs():
 
 def test_source_gives_up_to_the_inventory_limit():
     agent = AgentConfig(inventory=InventoryConfig(default_limit=2))
-    simulation, _ = play(corridor("#@k#", {"kiln": converter("kiln", {}, {"ore_red": 1})}, agent), ["move_east"] * 5)
+    simulation, _ = play(
+        corridor("#@k#", {"kiln": converter("kiln", {}, {"ore_red": 1})}, agent), ["move_east"] * 5
+    )
     assert simulation.agent(0).inventory == {"ore_red": 2}
 
 
@@ -92,7 +106,12 @@ def test_stock_gives_what_it_holds_and_disappears():
 def test_chain_object_works_with_its_price_and_not_below(item, needs):
     objects = {"kiln": chain_objects(ore_per_battery=2, batteries_per_heart=3)[item]}
     objects["kiln"].name = objects["kiln"].map_name = "kiln"
-    product = {"generator_red": "battery_red", "altar": "heart", "lasery": "laser", "armory": "armor"}[item]
+    product = {
+        "generator_red": "battery_red",
+        "altar": "heart",
+        "lasery": "laser",
+        "armory": "armor",
+    }[item]
 
     enough = AgentConfig(inventory=InventoryConfig(initial=needs))
     simulation, _ = play(corridor("#@k#", objects, enough), ["move_east"])
@@ -104,20 +123,33 @@ def test_chain_object_works_with_its_price_and_not_below(item, needs):
         assert simulation.agent(0).inventory.get(product, 0) == 0
 
 
-# Both agents begin with the same; the first shoots once. Then: what the shooter and the target hold.
+# Both agents begin with the same; the first shoots once. Then: what the shooter and the target
+# hold.
 @pytest.mark.parametrize(
     ("attack_cost", "initial", "shooter", "target"),
     [
         (1, {"laser": 2, "heart": 1}, {"laser": 1, "heart": 2}, {"laser": 2}),
         (2, {"laser": 2, "heart": 1}, {"heart": 2}, {"laser": 2}),
-        (3, {"laser": 2, "heart": 1}, {"laser": 2, "heart": 1}, {"laser": 2, "heart": 1}),  # cannot afford a shot
+        (
+            3,
+            {"laser": 2, "heart": 1},
+            {"laser": 2, "heart": 1},
+            {"laser": 2, "heart": 1},
+        ),  # cannot afford a shot
         # armor is used up before the heart
-        (1, {"laser": 2, "heart": 1, "armor": 1}, {"laser": 1, "heart": 1, "armor": 1}, {"laser": 2, "heart": 1}),
+        (
+            1,
+            {"laser": 2, "heart": 1, "armor": 1},
+            {"laser": 1, "heart": 1, "armor": 1},
+            {"laser": 2, "heart": 1},
+        ),
         (1, {"laser": 2}, {"laser": 2}, {"laser": 2}),  # nothing to lose: no shot
     ],
 )
 def test_combat(attack_cost, initial, shooter, target):
-    agent = AgentConfig(inventory=InventoryConfig(initial=initial), on_use_handler=combat(attack_cost))
+    agent = AgentConfig(
+        inventory=InventoryConfig(initial=initial), on_use_handler=combat(attack_cost)
+    )
     simulation, _ = play(corridor("#@@#", {}, agent), ["move_east"])
     assert simulation.agent(0).inventory == shooter
     assert simulation.agent(1).inventory == target
@@ -145,7 +177,8 @@ def test_gained_reward_stays_when_the_resource_is_used():
 
 @pytest.mark.parametrize("window", [3, 5, 7, 9, 11, 13])
 def test_observation_has_room_for_the_fullest_view_and_not_more(window):
-    """An agent in the middle of a full grid, the others in its view, and everything holds one of everything."""
+    """An agent in the middle of a full grid, the others in its view, and everything holds one of
+    everything."""
     agents, everything = 8, dict.fromkeys(CHAIN_RESOURCES, 1)
     grid = [["k"] * window for _ in range(window)]
     middle = window // 2
@@ -153,15 +186,25 @@ def test_observation_has_room_for_the_fullest_view_and_not_more(window):
         grid[middle - 1 + index // 3][middle - 1 + index % 3] = "@"
     objects = {"kiln": stock("kiln", "heart", 1)}
     objects["kiln"].inventory.initial = everything
-    config = corridor("@" * agents, objects, AgentConfig(inventory=InventoryConfig(initial=everything)))
+    config = corridor(
+        "@" * agents, objects, AgentConfig(inventory=InventoryConfig(initial=everything))
+    )
     config.with_ascii_map(grid, {"k": "kiln", "@": "agent.agent"})
 
-    config.game.obs = observation(window, agents, len(CHAIN_RESOURCES), inventory_objects=window * window)
+    config.game.obs = observation(
+        window, agents, len(CHAIN_RESOURCES), inventory_objects=window * window
+    )
     simulation, _ = play(config, ["noop"])
-    assert max(len(agent.observation.tokens) for agent in simulation.agents()) == config.game.obs.num_tokens
+    assert (
+        max(len(agent.observation.tokens) for agent in simulation.agents())
+        == config.game.obs.num_tokens
+    )
 
 
 def test_scripted_play_reports_what_cannot_be_reached():
     config = corridor("#@#k#", {"kiln": stock("kiln", "heart", 1)}, AgentConfig())
-    with ScriptedPlay(config) as play, pytest.raises(LookupError, match="agent 0 cannot reach any kiln"):
+    with (
+        ScriptedPlay(config) as play,
+        pytest.raises(LookupError, match="agent 0 cannot reach any kiln"),
+    ):
         play.use("kiln")

@@ -1,4 +1,5 @@
-"""Each recipe: its tasks can be played for a reward, agree with each other, and are what its tools work on."""
+"""Each recipe: its tasks can be played for a reward, agree with each other, and are what its tools
+work on."""
 
 import importlib
 import itertools
@@ -28,13 +29,24 @@ from metta.tools.evaluate import EvaluateTool
 from metta.tools.play import PlayTool
 from metta.tools.train import TrainTool
 
-RECIPES = [first_steps, arena, arena_basic_easy_shaped, arena_with_sparse_rewards, navigation, level_1]
+RECIPES = [
+    first_steps,
+    arena,
+    arena_basic_easy_shaped,
+    arena_with_sparse_rewards,
+    navigation,
+    level_1,
+]
 
 TRAINING = [(recipe, "train") for recipe in RECIPES] + [(arena, "train_shaped")]
 
 
 def named(value: object) -> str | None:
-    return value.__name__.removeprefix("experiments.recipes.") if isinstance(value, ModuleType) else None
+    return (
+        value.__name__.removeprefix("experiments.recipes.")
+        if isinstance(value, ModuleType)
+        else None
+    )
 
 
 def curriculum_of(recipe: ModuleType, function: str = "train") -> CurriculumConfig:
@@ -51,10 +63,13 @@ def tasks_of(recipe: ModuleType, function: str = "train") -> TaskGenerator:
 
 
 def task_where(generator: TaskGenerator, **wanted: object) -> int:
-    """The first task whose slice values end in these names and have these values; `label` is its label."""
+    """The first task whose slice values end in these names and have these values; `label` is its
+    label."""
     for task_id in range(100_000):
         description = generator.describe(task_id)
-        values = {path.rsplit(".", 1)[-1]: value for path, value in description.slice_values.items()}
+        values = {
+            path.rsplit(".", 1)[-1]: value for path, value in description.slice_values.items()
+        }
         values["label"] = description.label
         if all(values.get(name) == value for name, value in wanted.items()):
             return task_id
@@ -76,7 +91,11 @@ def test_first_steps_pays_one_for_each_use_of_an_altar(task_id):
 def test_arena_pays_for_a_heart_made_from_ore(label):
     generator = tasks_of(arena)
     task_id = task_where(generator, label=label, battery_red=0)
-    values = {path: value for path, value in generator.describe(task_id).slice_values.items() if "rewards" in path}
+    values = {
+        path: value
+        for path, value in generator.describe(task_id).slice_values.items()
+        if "rewards" in path
+    }
     weight = {step: values[arena.weight_path(step)] for step in arena.STEPS}
 
     with ScriptedPlay(generator.get_task(task_id)) as play:
@@ -140,8 +159,13 @@ def test_easy_shaped_arena_makes_a_heart_from_one_ore_and_pays_for_every_step(ta
     values = generator.describe(task_id).slice_values
     with ScriptedPlay(generator.get_task(task_id)) as play:
         assert play.use("mine_red") == pytest.approx(values[arena.weight_path("ore_red")])
-        if values["game.agent.inventory.initial.battery_red"] < values["game.agent.inventory.default_limit"]:
-            assert play.use("generator_red") == pytest.approx(values[arena.weight_path("battery_red")])
+        if (
+            values["game.agent.inventory.initial.battery_red"]
+            < values["game.agent.inventory.default_limit"]
+        ):
+            assert play.use("generator_red") == pytest.approx(
+                values[arena.weight_path("battery_red")]
+            )
         assert play.use("altar") == pytest.approx(1.0)
 
 
@@ -169,14 +193,24 @@ def test_navigation_pays_one_for_each_altar_found(terrain):
 
 
 def test_navigation_names_the_terrains_for_an_unknown_one():
-    with pytest.raises(ValueError, match="terrain='swamp' does not exist; use 'open', 'cluttered' or 'rooms'"):
+    with pytest.raises(
+        ValueError, match="terrain='swamp' does not exist; use 'open', 'cluttered' or 'rooms'"
+    ):
         navigation.make_env(terrain="swamp")
 
 
 @pytest.mark.parametrize("price", level_1.PRICES)
 def test_level_1_pays_every_cog_for_a_heart_that_they_made_together(price):
     generator = tasks_of(level_1)
-    task_id = task_where(generator, label=f"level_1.price_{price}", weights=[0.1] * 4, carbon=0, oxygen=0, germanium=0, silicon=0)
+    task_id = task_where(
+        generator,
+        label=f"level_1.price_{price}",
+        weights=[0.1] * 4,
+        carbon=0,
+        oxygen=0,
+        germanium=0,
+        silicon=0,
+    )
     with ScriptedPlay(generator.get_task(task_id)) as play:
         for cog, element in enumerate(level_1.ELEMENTS):
             play.use(f"{element}_extractor", times=price, agent=cog)
@@ -193,7 +227,9 @@ def test_level_1_pays_every_cog_for_a_heart_that_they_made_together(price):
 def test_level_1_hub_gives_a_heart_from_stock_and_counts_it_down():
     generator = tasks_of(level_1)
     stock = dict.fromkeys(level_1.ELEMENTS, 5)
-    with ScriptedPlay(generator.get_task(task_where(generator, label="level_1.price_2", **stock))) as play:
+    with ScriptedPlay(
+        generator.get_task(task_where(generator, label="level_1.price_2", **stock))
+    ) as play:
         assert play.use("hub", times=2) == pytest.approx(2.0)  # 5 of each, 2 for a heart
         assert play.use("hub", times=3) == 0
         assert play.held("heart") == 2
@@ -221,7 +257,9 @@ def test_every_task_fits_on_its_map(recipe, function):
         if isinstance(builder, RandomMapBuilderConfig):
             assert sum(builder.objects.values()) + game.num_agents <= free_cells(builder)
         else:
-            assert isinstance(builder, MapGenConfig)  # leaves out objects, and fails if agents do not fit
+            assert isinstance(
+                builder, MapGenConfig
+            )  # leaves out objects, and fails if agents do not fit
 
 
 @pytest.mark.parametrize(("recipe", "function"), TRAINING, ids=named)
@@ -281,7 +319,14 @@ def test_parameters_reach_the_environment(recipe):
 def test_importing_recipes_loads_no_learning_library():
     modules = [recipe.__name__ for recipe in RECIPES]
     for module in modules:
-        importlib.import_module(module)  # so that a failure here is not taken for one of the check below
-    code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'pufferlib') if m in sys.modules])"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+        importlib.import_module(
+            module
+        )  # so that a failure here is not taken for one of the check below
+    code = (
+        f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'pufferlib') if m in "
+        "sys.modules])"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert output.stdout.strip() == "[]"

@@ -23,7 +23,11 @@ CONTENT = {
     "ids": np.array([0, 2**53 - 1], dtype=np.int64),
     "flags": np.array([True, False]),
     "empty": np.zeros((0, 13)),
-    "nested": {"list": [np.uint8([3]), {"name": "arena"}], "number": np.float64(0.25), "count": np.int64(7)},
+    "nested": {
+        "list": [np.uint8([3]), {"name": "arena"}],
+        "number": np.float64(0.25),
+        "count": np.int64(7),
+    },
     "plain": [1, 2.5, "text", None, True],
 }
 
@@ -33,7 +37,11 @@ def test_arrays_come_back_as_they_were(tmp_path: Path):
     for key in ("floats", "ids", "flags", "empty"):
         np.testing.assert_array_equal(loaded[key], CONTENT[key])
         assert loaded[key].dtype == CONTENT[key].dtype
-    assert loaded["nested"] == {"list": [np.uint8([3]), {"name": "arena"}], "number": 0.25, "count": 7}
+    assert loaded["nested"] == {
+        "list": [np.uint8([3]), {"name": "arena"}],
+        "number": 0.25,
+        "count": 7,
+    }
     assert loaded["plain"] == CONTENT["plain"]
 
 
@@ -48,7 +56,10 @@ def test_the_newest_are_kept_and_found(tmp_path: Path):
     assert latest_checkpoint(tmp_path / "absent") is None
     for steps in (900, 1000, 20):
         save_checkpoint(tmp_path, steps, {}, keep=2)
-    assert [path.name for path in list_checkpoints(tmp_path)] == ["step_000000000900.pt", "step_000000001000.pt"]
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        "step_000000000900.pt",
+        "step_000000001000.pt",
+    ]
     assert latest_checkpoint(tmp_path) == tmp_path / "step_000000001000.pt"
 
 
@@ -82,7 +93,10 @@ def test_no_code_of_a_checkpoint_is_executed(tmp_path: Path, monkeypatch: pytest
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: bytes | None):
     path = save_checkpoint(tmp_path, 1, CONTENT, keep=1)
     path.write_bytes(path.read_bytes()[:400] if damage is None else damage)
-    with pytest.raises(CheckpointError, match=r"step_000000000001.pt cannot be read .*not a checkpoint.*moved elsewhere"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"step_000000000001.pt cannot be read .*not a checkpoint.*moved elsewhere",
+    ):
         load_checkpoint(path)
 
 

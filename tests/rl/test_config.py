@@ -25,13 +25,19 @@ def curriculum() -> CurriculumConfig:
         ({"learning_rate": -1}, "greater than 0"),
         ({"batch_size": 100}, "batch_size=100 must be a multiple of bptt_horizon=64"),
         ({"minibatch_size": 32}, "minibatch_size=32 must be a multiple of bptt_horizon=64"),
-        ({"batch_size": 64, "minibatch_size": 128}, "minibatch_size=128 must not exceed batch_size=64"),
+        (
+            {"batch_size": 64, "minibatch_size": 128},
+            "minibatch_size=128 must not exceed batch_size=64",
+        ),
         ({"torch_threads": 0}, "torch_threads=0 must be at least 1"),
         ({"gamma": 1.5}, "less than or equal to 1"),
         ({"total_timestep": 5}, "total_timestep"),
         ({"learning_rate": float("inf")}, "finite number"),
         ({"adam_eps": float("nan")}, "finite number|greater than 0"),
-        ({"batch_size": 3_200_000_000}, "batch_size=3200000000 is too large: use 64 .* to 67108864, or 'auto'"),
+        (
+            {"batch_size": 3_200_000_000},
+            "batch_size=3200000000 is too large: use 64 .* to 67108864, or 'auto'",
+        ),
     ],
 )
 def test_trainer_refuses(settings: dict[str, Any], message: str):
@@ -44,7 +50,10 @@ def test_trainer_refuses(settings: dict[str, Any], message: str):
     [
         ({"num_envs": 3, "num_workers": 2}, "num_envs=3 is not divisible by num_workers=2"),
         ({"num_envs": 0}, "greater than 0"),
-        ({"num_envs": 6, "num_workers": 3, "async_factor": 2}, "num_workers=3 is not divisible by async_factor=2"),
+        (
+            {"num_envs": 6, "num_workers": 3, "async_factor": 2},
+            "num_workers=3 is not divisible by async_factor=2",
+        ),
     ],
 )
 def test_training_env_refuses(settings: dict[str, Any], message: str):
@@ -75,7 +84,11 @@ def test_automatic_sizes():
 
 
 def test_a_batch_too_small_for_the_agents_is_refused():
-    with pytest.raises(ValueError, match=r"batch_size=64 is too small: 8 agents with trainer.bptt_horizon=64 need at least 512"):
+    with pytest.raises(
+        ValueError,
+        match=r"batch_size=64 is too small: 8 agents with trainer.bptt_horizon=64 need at least "
+        r"512",
+    ):
         puffer_config(TrainerConfig(batch_size=64), num_agents=8)
 
 
@@ -85,6 +98,11 @@ def test_a_tool_survives_its_own_dump():
 
 
 def test_building_a_tool_loads_no_torch():
-    code = "import sys, metta.tools.train, metta.tools.evaluate, metta.tools.play; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    code = (
+        "import sys, metta.tools.train, metta.tools.evaluate, metta.tools.play; print('torch' "
+        "in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "False"

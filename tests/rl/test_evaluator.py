@@ -13,7 +13,15 @@ from metta.rl.config import PolicyConfig
 from metta.rl.evaluator import evaluate, summarise
 from metta.rl.map_seeds import EVALUATION_SEEDS
 from metta.rl.policy import load_policy, make_policy, resolve_device
-from metta.sim.simulation import Episode, PolicyActor, RandomActor, describe_environment, draw_tasks, make_env, run_episode
+from metta.sim.simulation import (
+    Episode,
+    PolicyActor,
+    RandomActor,
+    describe_environment,
+    draw_tasks,
+    make_env,
+    run_episode,
+)
 
 
 def lengths(*steps: int) -> CurriculumConfig:
@@ -52,7 +60,9 @@ def test_a_saved_policy_acts_as_the_one_that_was_saved(tmp_path: Any, name: str)
     task = next(draw_tasks(lengths(12), 1, seed=0))
     policy = make_policy(PolicyConfig(name=name), task.config, "cpu")
     assert policy.is_recurrent() == (name != "stateless")
-    path = save_checkpoint(tmp_path, 1, {"policy_name": name, "policy": policy.network().state_dict()}, keep=1)
+    path = save_checkpoint(
+        tmp_path, 1, {"policy_name": name, "policy": policy.network().state_dict()}, keep=1
+    )
     env = make_env(task)
     observations = env.reset(seed=0)[0].copy()
     actions = []
@@ -75,9 +85,13 @@ def test_a_policy_for_other_spaces_is_refused(tmp_path: Any):
         load_policy(path, large, "cpu")
 
 
-@pytest.mark.parametrize("name", ["nosuch", "mettagrid.policy.nosuch.Policy", "mettagrid.policy.noop.NoopPolicy"])
+@pytest.mark.parametrize(
+    "name", ["nosuch", "mettagrid.policy.nosuch.Policy", "mettagrid.policy.noop.NoopPolicy"]
+)
 def test_an_untrainable_policy_is_refused(name: str):
-    with pytest.raises(ValueError, match=rf"policy.name='{name}'.*use one of lstm, puffer, stateless"):
+    with pytest.raises(
+        ValueError, match=rf"policy.name='{name}'.*use one of lstm, puffer, stateless"
+    ):
         make_policy(PolicyConfig(name=name), make_navigation(num_agents=1), "cpu")
 
 
@@ -96,18 +110,27 @@ def test_the_summary():
     def episode(task_id: int, label: str, reward: float) -> Episode:
         return Episode(task_id, label, 0, reward, 10)
 
-    episodes = [episode(task, "easy" if task < 5 else "hard", float(10 - task)) for task in range(10)]
+    episodes = [
+        episode(task, "easy" if task < 5 else "hard", float(10 - task)) for task in range(10)
+    ]
     episodes.append(episode(9, "hard", 3.0))
     summary = summarise(episodes)
     assert (summary["episodes"], summary["tasks"]) == (11, 10)
     assert summary["mean_reward"] == pytest.approx(58 / 11)
-    # The worst tenth of ten tasks is one: either the ninth with its mean of (1 + 3) / 2, or the eighth with 2.
+    # The worst tenth of ten tasks is one: either the ninth with its mean of (1 + 3) / 2, or the
+    # eighth with 2.
     assert summary["worst_tenth_reward"] == 2.0
     assert summary["labels"]["easy"] == {"episodes": 5, "mean_reward": 8.0}
-    assert summary["standard_error"] == pytest.approx(np.std([e.reward for e in episodes], ddof=1) / np.sqrt(len(episodes)))
+    assert summary["standard_error"] == pytest.approx(
+        np.std([e.reward for e in episodes], ddof=1) / np.sqrt(len(episodes))
+    )
     assert summarise(episodes[:1])["standard_error"] is None
 
 
 def test_describing_an_environment():
-    config = single_task(MettaGridConfig.EmptyRoom(num_agents=3, width=9, height=7)).to_curriculum(num_active_tasks=1)
-    assert describe_environment(config).startswith("3 agents on 9 x 7 cells, 5 actions, episodes of ")
+    config = single_task(MettaGridConfig.EmptyRoom(num_agents=3, width=9, height=7)).to_curriculum(
+        num_active_tasks=1
+    )
+    assert describe_environment(config).startswith(
+        "3 agents on 9 x 7 cells, 5 actions, episodes of "
+    )

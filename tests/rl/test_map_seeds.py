@@ -47,7 +47,8 @@ def test_a_seed_in_the_configuration_is_kept():
 def test_a_map_without_randomness_needs_no_seed():
     config = make_navigation(num_agents=1)
     config.game.map_builder = AsciiMapBuilder.Config(
-        map_data=[list("###"), list("#@#"), list("###")], char_to_map_name={"#": "wall", "@": "agent.agent", ".": "empty"}
+        map_data=[list("###"), list("#@#"), list("###")],
+        char_to_map_name={"#": "wall", "@": "agent.agent", ".": "empty"},
     )
     assert with_map_seed(config, 3) is config
 

@@ -9,7 +9,9 @@ import pytest
 from metta.rl.signals import StopRequestedError, StopSignals
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_a_signal_is_raised_where_it_is_asked_for(signum: signal.Signals, status: int):
     with StopSignals() as stop:
         stop.check()
@@ -70,5 +72,7 @@ def test_importing_the_learner_leaves_the_process_as_it_was():
         "assert ('error', None, RuntimeWarning, None, 0) not in warnings.filters\n"
         "print('unchanged')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
+    )
     assert done.stdout.strip() == "unchanged"

@@ -33,7 +33,9 @@ def checkpoints(data_dir: Path) -> list[str]:
     return sorted(path.name for path in (data_dir / "a/checkpoints").glob("*"))
 
 
-def test_a_stop_before_the_first_step_saves_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+def test_a_stop_before_the_first_step_saves_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
     with StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert train(make_tool(tmp_path), stop) == 143
@@ -43,7 +45,9 @@ def test_a_stop_before_the_first_step_saves_nothing(tmp_path: Path, capfd: pytes
     assert checkpoints(tmp_path) == []
 
 
-def test_divergence_ends_the_run_and_leaves_earlier_checkpoints(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+def test_divergence_ends_the_run_and_leaves_earlier_checkpoints(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
     with StopSignals() as stop:
         assert train(make_tool(tmp_path, total_timesteps=200), stop) == 0
         before = checkpoints(tmp_path)
@@ -61,7 +65,10 @@ def test_a_run_that_lost_its_steps_says_so(tmp_path: Path, capfd: pytest.Capture
     (tmp_path / "a/metrics.jsonl").write_text(json.dumps({"epoch": 9, "agent_steps": 1152}) + "\n")
     with StopSignals() as stop:
         assert train(make_tool(tmp_path), stop) == 0
-    assert "no checkpoint was saved of the 1,152 steps in metrics.jsonl: beginning again" in capfd.readouterr().out
+    assert (
+        "no checkpoint was saved of the 1,152 steps in metrics.jsonl: beginning again"
+        in capfd.readouterr().out
+    )
 
 
 def test_a_complete_run_is_of_one_policy(tmp_path: Path):

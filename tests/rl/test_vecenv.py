@@ -43,9 +43,12 @@ def room(max_steps: int = 5, truncates: bool = False) -> MettaGridConfig:
 
 def environments(session: str, generator: Any = None, **settings: Any) -> TrainingEnvConfig:
     curriculum = CurriculumConfig(
-        task_generator=generator or single_task(room()), algorithm_config=DiscreteRandomConfig(num_active_tasks=8)
+        task_generator=generator or single_task(room()),
+        algorithm_config=DiscreteRandomConfig(num_active_tasks=8),
     )
-    return TrainingEnvConfig(curriculum=curriculum.with_session(session), **{"num_envs": 4, "num_workers": 2, **settings})
+    return TrainingEnvConfig(
+        curriculum=curriculum.with_session(session), **{"num_envs": 4, "num_workers": 2, **settings}
+    )
 
 
 @pytest.fixture
@@ -72,7 +75,9 @@ def test_all_episodes_are_counted_in_one_pool(session: str, workers: int, async_
     curriculum = open_curriculum(config.curriculum)
     vecenv = make_vecenv(config, (0, 0))
     try:
-        infos = [info for result in run(vecenv, 21 * async_factor - 1) for info in result[5] if info]
+        infos = [
+            info for result in run(vecenv, 21 * async_factor - 1) for info in result[5] if info
+        ]
         assert curriculum.stats()["num_completed"] == 16
         assert sum(info["length"] == 5.0 for info in infos) == 16
         assert all(set(info) == {"reward", "length", "agent/heart.gained"} for info in infos)
@@ -100,7 +105,9 @@ def test_a_killed_worker_is_noticed_and_named(session: str):
         victim = vecenv.worker_pids[1]
         os.kill(victim, signal.SIGKILL)
         vecenv.send(np.zeros(vecenv.num_agents, dtype=np.int32))
-        with pytest.raises(WorkerDiedError, match=rf"worker 1 of 2 \(pid {victim}\) was lost: killed by SIGKILL"):
+        with pytest.raises(
+            WorkerDiedError, match=rf"worker 1 of 2 \(pid {victim}\) was lost: killed by SIGKILL"
+        ):
             vecenv.recv()
     finally:
         vecenv.close()
@@ -109,13 +116,16 @@ def test_a_killed_worker_is_noticed_and_named(session: str):
 
 
 class OnlyTheFirst(TaskGenerator[MettaGridConfig]):
-    """Task 0 is a room; every other one is a room that is all wall, which mettagrid refuses at the reset."""
+    """Task 0 is a room; every other one is a room that is all wall, which mettagrid refuses at the
+    reset."""
 
     class Config(TaskGeneratorConfig):
         pass
 
     def _generate_task(self, task_id: int, rng: Any) -> MettaGridConfig:
-        return room() if task_id == 0 else MettaGridConfig.EmptyRoom(num_agents=2, width=2, height=2)
+        return (
+            room() if task_id == 0 else MettaGridConfig.EmptyRoom(num_agents=2, width=2, height=2)
+        )
 
 
 def test_a_worker_without_valid_tasks_says_so(session: str, capfd: pytest.CaptureFixture[str]):
@@ -183,9 +193,12 @@ def test_a_worker_that_hangs_is_killed_on_close(session: str):
 
 def test_several_workers_need_a_session():
     curriculum = CurriculumConfig(
-        task_generator=single_task(room()), algorithm_config=DiscreteRandomConfig(use_shared_memory=False)
+        task_generator=single_task(room()),
+        algorithm_config=DiscreteRandomConfig(use_shared_memory=False),
     )
-    with pytest.raises(ValueError, match=r"2 workers need a pool that they share: .*use_shared_memory=True"):
+    with pytest.raises(
+        ValueError, match=r"2 workers need a pool that they share: .*use_shared_memory=True"
+    ):
         make_vecenv(TrainingEnvConfig(curriculum=curriculum), (0, 0))
 
 
@@ -200,7 +213,9 @@ def test_an_environment_needs_valid_tasks():
     with pytest.raises(ValueError, match="has no task_generator"):
         make_env(CurriculumConfig(), None, 0)
     walls = single_task(MettaGridConfig.EmptyRoom(num_agents=2, width=2, height=2))
-    with pytest.raises(InvalidTasksError, match=r"the first 100 were refused, .*exceeds available spawn points"):
+    with pytest.raises(
+        InvalidTasksError, match=r"the first 100 were refused, .*exceeds available spawn points"
+    ):
         make_env(environments("x", walls).curriculum, None, 0)
 
 

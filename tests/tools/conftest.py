@@ -1,4 +1,5 @@
-"""A recipe file puts its folder on the import path of its process; the next test must not find it there."""
+"""A recipe file puts its folder on the import path of its process; the next test must not find it
+there."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
-"""A recipe that is a file outside the recipes' package: two agents, four short tasks, quick to train on anything."""
+"""A recipe that is a file outside the recipes' package: two agents, four short tasks, quick to
+train on anything."""
 
 import functools
 
@@ -25,8 +26,12 @@ def train(num_tasks: int = 16, policy: str = "stateless") -> TrainTool:
         num_tasks: size of the pool.
     """
     return TrainTool(
-        trainer=TrainerConfig(total_timesteps=2000, bptt_horizon=16, torch_threads=1, checkpoint_interval=10),
-        training_env=TrainingEnvConfig(curriculum=make_curriculum(num_tasks), num_envs=4, num_workers=2),
+        trainer=TrainerConfig(
+            total_timesteps=2000, bptt_horizon=16, torch_threads=1, checkpoint_interval=10
+        ),
+        training_env=TrainingEnvConfig(
+            curriculum=make_curriculum(num_tasks), num_envs=4, num_workers=2
+        ),
         policy=PolicyConfig(name=policy),
         device="cpu",
     )
@@ -45,7 +50,9 @@ def play() -> PlayTool:
 def wrong_bucket(path: str = "game.foo") -> TrainTool:
     """A bucket for a place that no environment has."""
     tasks = bucketed(make_navigation(num_agents=2), {path: [1]})
-    return TrainTool(training_env=TrainingEnvConfig(curriculum=tasks.to_curriculum(num_active_tasks=4)))
+    return TrainTool(
+        training_env=TrainingEnvConfig(curriculum=tasks.to_curriculum(num_active_tasks=4))
+    )
 
 
 def empty_bucket() -> TrainTool:

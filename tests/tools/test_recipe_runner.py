@@ -21,7 +21,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return status, captured.out, captured.err
 
 
-# Names ----------------------------------------------------------------------------------------------------------------
+# Names
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,11 @@ def test_names_of_the_same_recipe(words: list[str]):
 def test_names_of_a_nested_recipe():
     from experiments.recipes.cogs_v_clips import level_1
 
-    for words in (["cogs_v_clips.level_1"], ["cogs_v_clips.level_1.train"], ["train", "cogs_v_clips.level_1"]):
+    for words in (
+        ["cogs_v_clips.level_1"],
+        ["cogs_v_clips.level_1.train"],
+        ["train", "cogs_v_clips.level_1"],
+    ):
         assert resolve(words).function is level_1.train
         assert resolve(words).name == "cogs_v_clips.level_1.train"
 
@@ -55,7 +60,9 @@ def test_a_recipe_may_be_a_file(suffix: str):
     recipe = resolve([RECIPE + suffix])
     assert recipe.name == "small_recipe.train"
     assert recipe.function.__module__ == "small_recipe"
-    assert "small_recipe" in sys.modules  # by its own name, so that spawned workers find what it defines
+    assert (
+        "small_recipe" in sys.modules
+    )  # by its own name, so that spawned workers find what it defines
 
 
 @pytest.mark.parametrize(
@@ -91,11 +98,16 @@ def test_a_recipe_file_may_not_hide_a_loaded_module(tmp_path: Path):
     [
         ("recipe_syntax", "x = 1\ndef train(:\n", r"recipe_syntax\.py, line 2: invalid syntax"),
         ("recipe_raises", "x = 1\ny = {}['a']\n", r"recipe_raises\.py, line 2: KeyError: 'a'"),
-        ("recipe_import", "import nowhere_to_be_found\n", r"recipe_import\.py, line 1: ModuleNotFoundError: No module named"),
+        (
+            "recipe_import",
+            "import nowhere_to_be_found\n",
+            r"recipe_import\.py, line 1: ModuleNotFoundError: No module named",
+        ),
         (
             "recipe_config",
             "from metta.rl.config import TrainerConfig\nTrainerConfig(gamma=2)\n",
-            r"recipe_config\.py, line 2: ValidationError: gamma: Input should be less than or equal to 1 \(got 2\)$",
+            r"recipe_config\.py, line 2: ValidationError: gamma: Input should be less than or "
+            r"equal to 1 \(got 2\)$",
         ),
     ],
 )
@@ -110,13 +122,20 @@ def test_a_recipe_file_that_cannot_be_imported_is_told_with_its_line(
 
 def test_the_list_has_every_recipe_and_imports_none(capsys: pytest.CaptureFixture[str]):
     names = {listed.name for listed in list_recipes()}
-    assert {"arena.train", "arena.evaluate", "arena.play", "navigation.train", "cogs_v_clips.level_1.train"} <= names
+    assert {
+        "arena.train",
+        "arena.evaluate",
+        "arena.play",
+        "navigation.train",
+        "cogs_v_clips.level_1.train",
+    } <= names
     status, out, _ = run(capsys, "--list")
     assert status == 0
     assert {line.split()[0] for line in out.splitlines()} == names
 
 
-# Keys and values ------------------------------------------------------------------------------------------------------
+# Keys and values
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -144,14 +163,17 @@ def test_values(text: str, annotation: object, value: object):
     assert type(parsed) is type(value)
 
 
-@pytest.mark.parametrize(("text", "annotation"), [("many", int), ("1.5", int), ("maybe", bool), ("x", list[int])])
+@pytest.mark.parametrize(
+    ("text", "annotation"), [("many", int), ("1.5", int), ("maybe", bool), ("x", list[int])]
+)
 def test_wrong_values(text: str, annotation: object):
     with pytest.raises(UsageError, match=rf"key={text}: .*\(type: "):
         parse_value("key", text, annotation)
 
 
 @pytest.mark.parametrize(
-    ("annotation", "name"), [(int, "int"), (int | None, "int | None"), (list[int], "list[int]"), (None.__class__, "None")]
+    ("annotation", "name"),
+    [(int, "int"), (int | None, "int | None"), (list[int], "list[int]"), (None.__class__, "None")],
 )
 def test_type_names(annotation: object, name: str):
     assert type_name(annotation) == name
@@ -160,13 +182,19 @@ def test_type_names(annotation: object, name: str):
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        (["trainer.total_timestep=5"], ["'trainer.total_timestep'", "did you mean 'trainer.total_timesteps'?"]),
+        (
+            ["trainer.total_timestep=5"],
+            ["'trainer.total_timestep'", "did you mean 'trainer.total_timesteps'?"],
+        ),
         (["num_task=5"], ["there is no key 'num_task'; did you mean 'num_tasks'?"]),
         (["traner.gamma=1"], ["there is no key 'traner'; did you mean 'trainer'?"]),
         (["seed.more=1"], ["there is no key 'seed.more': seed is 0, which has no keys inside"]),
         (["trainer.total_timesteps=0"], ["trainer.total_timesteps: ", "greater than 0", "(got 0)"]),
         (["trainer.total_timesteps=many"], ["trainer.total_timesteps=many", "(type: int)"]),
-        (["training_env.num_envs=3"], ["training_env: num_envs=3 is not divisible by num_workers=2"]),
+        (
+            ["training_env.num_envs=3"],
+            ["training_env: num_envs=3 is not divisible by num_workers=2"],
+        ),
         (["num_tasks=many"], ["num_tasks=many", "(type: int)"]),
         (["num_tasks=0"], ["num_active_tasks", "greater than or equal to 1"]),
         (["seed=-1"], ["seed: ", "greater than or equal to 0"]),
@@ -179,12 +207,17 @@ def test_type_names(annotation: object, name: str):
         (["run"], ["'run' is a key of small_recipe.train: write run=VALUE"]),
         (["--run=x"], ["there is no option '--run=x'; did you mean run=x?"]),
         (["trainer.learning_rate=inf"], ["trainer.learning_rate: ", "finite number"]),
-        (["trainer.batch_size=3200000000"], ["trainer: batch_size=3200000000 is too large", "67108864"]),
+        (
+            ["trainer.batch_size=3200000000"],
+            ["trainer: batch_size=3200000000 is too large", "67108864"],
+        ),
         (["--fast"], ["there is no option '--fast'"]),
         (["--dry_run"], ["there is no option '--dry_run'; did you mean '--dry-run'?"]),
     ],
 )
-def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str], messages: list[str]):
+def test_usage_errors(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], messages: list[str]
+):
     status, _, error = run(capsys, RECIPE, *arguments, "--dry-run")
     assert status == 2, error
     for message in messages:
@@ -195,10 +228,22 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str], 
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        (["policy.name=foo"], ["policy.name='foo' cannot be loaded", "use one of lstm, puffer, stateless or the class path"]),
-        (["policy.name=os.path"], ["policy.name='os.path' is not a policy: use one of lstm, puffer, stateless or"]),
+        (
+            ["policy.name=foo"],
+            [
+                "policy.name='foo' cannot be loaded",
+                "use one of lstm, puffer, stateless or the class path",
+            ],
+        ),
+        (
+            ["policy.name=os.path"],
+            ["policy.name='os.path' is not a policy: use one of lstm, puffer, stateless or"],
+        ),
         (["policy.name=..a"], ["policy.name='..a' cannot be loaded"]),
-        (["policy.name=mettagrid.policy.random_agent.RandomMultiAgentPolicy"], ["has no network to train: use one of lstm"]),
+        (
+            ["policy.name=mettagrid.policy.random_agent.RandomMultiAgentPolicy"],
+            ["has no network to train: use one of lstm"],
+        ),
         (
             ["training_env.curriculum.task_generator.buckets.game.foo=[1]"],
             ["training_env.curriculum.task_generator: ", "game.foo"],
@@ -208,7 +253,9 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str], arguments: list[str], 
 def test_settings_that_only_training_can_check(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], messages: list[str]
 ):
-    status, _, error = run(capsys, RECIPE, *arguments, f"data_dir={tmp_path}", "run=a", "training_env.num_workers=1")
+    status, _, error = run(
+        capsys, RECIPE, *arguments, f"data_dir={tmp_path}", "run=a", "training_env.num_workers=1"
+    )
     assert status == 2, error
     for message in messages:
         assert message in error
@@ -252,7 +299,9 @@ def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: P
 
 
 def test_a_default_chosen_elsewhere_is_not_among_the_values(capsys: pytest.CaptureFixture[str]):
-    status, _, error = run(capsys, RECIPE, "training_env.curriculum.algorithm_config.sampling=foo", "--dry-run")
+    status, _, error = run(
+        capsys, RECIPE, "training_env.curriculum.algorithm_config.sampling=foo", "--dry-run"
+    )
     assert status == 2
     assert "'power'" in error
     assert "''" not in error
@@ -287,11 +336,16 @@ def test_a_function_that_returns_no_tool_is_no_recipe(capsys: pytest.CaptureFixt
     assert "small_recipe.no_recipe is no recipe: it returned int" in error
 
 
-# Running --------------------------------------------------------------------------------------------------------------
+# Running
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_command_returns_its_status(capsys: pytest.CaptureFixture[str]):
-    assert run(capsys, RECIPE + ":command", "status=5", "message=hello there") == (5, "hello there\n", "")
+    assert run(capsys, RECIPE + ":command", "status=5", "message=hello there") == (
+        5,
+        "hello there\n",
+        "",
+    )
 
 
 def test_a_failure_is_a_message_and_status_1(capsys: pytest.CaptureFixture[str]):
@@ -345,7 +399,9 @@ def test_a_dry_run_builds_one_environment_and_no_run(
 
 
 def test_a_nested_key_reaches_the_algorithm(capsys: pytest.CaptureFixture[str]):
-    status, out, error = run(capsys, RECIPE, "training_env.curriculum.algorithm_config.memory=5", "--help")
+    status, out, error = run(
+        capsys, RECIPE, "training_env.curriculum.algorithm_config.memory=5", "--help"
+    )
     assert status == 0, error
     assert "training_env.curriculum.algorithm_config.memory: int = 5\n" in out
 
@@ -355,7 +411,9 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, str(runner), "arena", "--help"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+    )
     os.close(write)
     assert done.stderr == ""
     assert done.returncode == 141

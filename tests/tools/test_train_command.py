@@ -1,4 +1,5 @@
-"""The command line trains, stops, resumes, evaluates and plays: real processes, from start to exit status."""
+"""The command line trains, stops, resumes, evaluates and plays: real processes, from start to exit
+status."""
 
 import json
 import os
@@ -32,7 +33,13 @@ def command(*arguments: str) -> list[str]:
 
 def run(*arguments: str, status: int = 0) -> str:
     done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=200, env=ENVIRONMENT, cwd=ROOT, check=False
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=ENVIRONMENT,
+        cwd=ROOT,
+        check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -46,9 +53,20 @@ def metrics(run_dir: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def endless(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run ``a`` in tmp_path that would train for hours, after its second epoch."""
-    arguments = command(RECIPE, "run=a", f"data_dir={tmp_path}", "trainer.total_timesteps=1000000000", f"{SESSION}={POOL}")
+    arguments = command(
+        RECIPE,
+        "run=a",
+        f"data_dir={tmp_path}",
+        "trainer.total_timesteps=1000000000",
+        f"{SESSION}={POOL}",
+    )
     process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT, start_new_session=True
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -80,7 +98,14 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
     assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
     assert lines[-1]["agent_steps"] >= 2000
     last = lines[-1]
-    for key in ("SPS", "time", "environment/reward", "environment/length", "losses/policy_loss", "losses/value_loss"):
+    for key in (
+        "SPS",
+        "time",
+        "environment/reward",
+        "environment/length",
+        "losses/policy_loss",
+        "losses/value_loss",
+    ):
         assert isinstance(last[key], (int, float)), key
     assert last["curriculum/num_completed"] > 0
     assert last["curriculum/algorithm/lp/mean_learning_progress"] >= 0
@@ -114,7 +139,12 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
     error = run(RECIPE, "run=a", f"data_dir={tmp_path}", "policy=stateless", status=2)
     assert "was trained with policy.name=lstm, not stateless" in error
     output = run(
-        RECIPE, "run=a", f"data_dir={tmp_path}", "policy=lstm", "trainer.total_timesteps=3000", "training_env.num_workers=1"
+        RECIPE,
+        "run=a",
+        f"data_dir={tmp_path}",
+        "policy=lstm",
+        "trainer.total_timesteps=3000",
+        "training_env.num_workers=1",
     )
     assert f"resuming {run_dir} at {last['agent_steps']:,} agent steps" in output
     assert "training_env.num_workers: 1, was 2" in output
@@ -136,21 +166,30 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
 
 
 def completions(saved: dict[str, Any]) -> float:
-    """Completions in the curriculum state of a checkpoint, read by loading it into a pool of the same configuration."""
+    """Completions in the curriculum state of a checkpoint, read by loading it into a pool of the
+    same configuration."""
     from tests.tools.small_recipe import make_curriculum
 
     config = make_curriculum()
     assert config.algorithm_config is not None
     local = config.model_copy(
-        update={"algorithm_config": config.algorithm_config.model_copy(update={"use_shared_memory": False})}
+        update={
+            "algorithm_config": config.algorithm_config.model_copy(
+                update={"use_shared_memory": False}
+            )
+        }
     )
     with local.make() as curriculum:
         curriculum.load_state(to_arrays(saved["curriculum"]))
         return curriculum.stats()["num_completed"]
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_a_signal_saves_and_ends(endless: subprocess.Popen[str], tmp_path: Path, signum: int, status: int):
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
+def test_a_signal_saves_and_ends(
+    endless: subprocess.Popen[str], tmp_path: Path, signum: int, status: int
+):
     workers = children(endless)
     assert len(workers) == 2
     # To the whole process group, twice, as a terminal or `timeout` may do.
@@ -158,13 +197,18 @@ def test_a_signal_saves_and_ends(endless: subprocess.Popen[str], tmp_path: Path,
     os.killpg(endless.pid, signum)
     code, output = end(endless, workers)
     assert code == status, output
-    assert f"stopped by {signal.Signals(signum).name}: saving, then ending with exit status {status}" in output
+    assert (
+        f"stopped by {signal.Signals(signum).name}: saving, then ending with exit status {status}"
+        in output
+    )
     saved = latest_checkpoint(tmp_path / "a/checkpoints")
     assert saved is not None
     assert load_checkpoint(saved)["agent_steps"] >= metrics(tmp_path / "a")[-1]["agent_steps"]
 
 
-def test_a_killed_worker_ends_the_run_with_a_message_and_a_checkpoint(endless: subprocess.Popen[str], tmp_path: Path):
+def test_a_killed_worker_ends_the_run_with_a_message_and_a_checkpoint(
+    endless: subprocess.Popen[str], tmp_path: Path
+):
     workers = children(endless)
     workers[0].kill()
     code, output = end(endless, workers)
@@ -182,7 +226,14 @@ def test_workers_do_not_outlive_a_killed_run(endless: subprocess.Popen[str]):
 def test_a_run_in_one_process_can_be_repeated(tmp_path: Path):
     histories = []
     for name in ("a", "b"):
-        run(RECIPE, f"run={name}", f"data_dir={tmp_path}", "training_env.num_workers=1", "trainer.total_timesteps=400", "seed=5")
+        run(
+            RECIPE,
+            f"run={name}",
+            f"data_dir={tmp_path}",
+            "training_env.num_workers=1",
+            "trainer.total_timesteps=400",
+            "seed=5",
+        )
         histories.append([comparable(line) for line in metrics(tmp_path / name)])
     assert histories[0] == histories[1]
 
@@ -199,7 +250,13 @@ def test_a_run_cannot_be_trained_twice_at_once(endless: subprocess.Popen[str], t
 
 
 def test_spawned_workers_share_the_pool_too(tmp_path: Path):
-    run(RECIPE, "run=a", f"data_dir={tmp_path}", "training_env.start_method=spawn", "trainer.total_timesteps=1000")
+    run(
+        RECIPE,
+        "run=a",
+        f"data_dir={tmp_path}",
+        "training_env.start_method=spawn",
+        "trainer.total_timesteps=1000",
+    )
     last = metrics(tmp_path / "a")[-1]
     assert last["curriculum/num_completed"] >= last["agent_steps"] / 2 / 10 - 8
 
@@ -212,11 +269,15 @@ def test_evaluate_and_play_a_run(tmp_path: Path):
     assert "standard_error of the mean reward per agent" in " ".join(output.split())
     assert "policy=random gives the yardstick" in output
     assert summary["worst_tenth_reward"] <= summary["mean_reward"]
-    assert json.loads((tmp_path / "a/evaluation.json").read_text())["results"][0]["map_seed"] >= 2**31
+    assert (
+        json.loads((tmp_path / "a/evaluation.json").read_text())["results"][0]["map_seed"] >= 2**31
+    )
     output = run(RECIPE + ":play", "run=a", f"data_dir={tmp_path}")
     assert "step 0, reward so far 0.0000 per agent" in output
     assert "episode of" in output
-    assert "needs a terminal" in run(RECIPE + ":play", "policy=random", "render=interactive", status=2)
+    assert "needs a terminal" in run(
+        RECIPE + ":play", "policy=random", "render=interactive", status=2
+    )
     output = run(RECIPE + ":play", "policy=random", "render=text", "max_steps=2")
     assert "step 1, reward 0" in output
     assert "episode of 2 steps" in output

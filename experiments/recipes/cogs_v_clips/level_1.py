@@ -1,8 +1,8 @@
 """Cogs vs Clips, level 1: the cogs learn to supply their hub. The clips come in later levels.
 
-Four kinds of extractors give one element each. A cog carries a few of them to the hub, where they are pooled; when the
-hub holds enough of every element, the next cog to use it assembles a heart. Each heart rewards the whole team, however
-the work was shared.
+Four kinds of extractors give one element each. A cog carries a few of them to the hub, where they
+are pooled; when the hub holds enough of every element, the next cog to use it assembles a heart.
+Each heart rewards the whole team, however the work was shared.
 """
 
 from mettagrid.config.filter import targetHas
@@ -21,7 +21,16 @@ from mettagrid.config.mutation import deposit, logStatToGame, updateActor, updat
 from mettagrid.config.reward_config import reward
 from mettagrid.map_builder.random_map import RandomMapBuilder
 
-from experiments.recipes.blocks import HEIGHT, WIDTH, converter, count_path, movement, observation, rendering, vary_rooms
+from experiments.recipes.blocks import (
+    HEIGHT,
+    WIDTH,
+    converter,
+    count_path,
+    movement,
+    observation,
+    rendering,
+    vary_rooms,
+)
 from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig
 from metta.rl.config import TrainingEnvConfig
 from metta.tools.evaluate import EvaluateTool
@@ -41,14 +50,17 @@ _DELIVERY_REWARD = "game.agent.rewards.delivery.reward.weights"
 
 
 def hub(elements_per_heart: int) -> GridObjectConfig:
-    """Pools elements; assembles a heart for the user when it can, otherwise takes all elements that the user carries."""
+    """Pools elements; assembles a heart for the user when it can, otherwise takes all elements that
+    the user carries."""
     price = dict.fromkeys(ELEMENTS, elements_per_heart)
     spent = {element: -amount for element, amount in price.items()}
     return GridObjectConfig(
         name="hub",
         inventory=InventoryConfig(
             # 100 is out of reach in an episode and still one observation token.
-            limits={element: ResourceLimitsConfig(base=100, resources=[element]) for element in ELEMENTS},
+            limits={
+                element: ResourceLimitsConfig(base=100, resources=[element]) for element in ELEMENTS
+            },
             initial=dict.fromkeys(ELEMENTS, 0),
         ),
         on_use_handler=FirstMatch(
@@ -56,7 +68,11 @@ def hub(elements_per_heart: int) -> GridObjectConfig:
                 Handler(
                     name="assemble",
                     filters=[targetHas(price)],
-                    mutations=[updateTarget(spent), updateActor({"heart": 1}), logStatToGame(HEARTS_MADE)],
+                    mutations=[
+                        updateTarget(spent),
+                        updateActor({"heart": 1}),
+                        logStatToGame(HEARTS_MADE),
+                    ],
                 ),
                 Handler(name="deposit", mutations=[deposit(dict.fromkeys(ELEMENTS, -1))]),
             ]
@@ -64,7 +80,9 @@ def hub(elements_per_heart: int) -> GridObjectConfig:
     )
 
 
-def make_env(num_agents: int = 4, max_steps: int = 150, elements_per_heart: int = 1) -> MettaGridConfig:
+def make_env(
+    num_agents: int = 4, max_steps: int = 150, elements_per_heart: int = 1
+) -> MettaGridConfig:
     """A room with one hub and two extractors of each kind.
 
     Args:
@@ -72,8 +90,13 @@ def make_env(num_agents: int = 4, max_steps: int = 150, elements_per_heart: int 
         max_steps: length of an episode: in the largest room, about ten walks from wall to wall.
         elements_per_heart: how many of each element a heart takes.
     """
-    extractors = {f"{element}_extractor": converter(f"{element}_extractor", {}, {element: 1}) for element in ELEMENTS}
-    delivered = [StatValue(name=f"{element}.lost") for element in ELEMENTS]  # a cog loses elements to the hub only
+    extractors = {
+        f"{element}_extractor": converter(f"{element}_extractor", {}, {element: 1})
+        for element in ELEMENTS
+    }
+    delivered = [
+        StatValue(name=f"{element}.lost") for element in ELEMENTS
+    ]  # a cog loses elements to the hub only
     return MettaGridConfig(
         label=f"level_1.price_{elements_per_heart}",
         game=GameConfig(
@@ -81,7 +104,12 @@ def make_env(num_agents: int = 4, max_steps: int = 150, elements_per_heart: int 
             max_steps=max_steps,
             resource_names=[*ELEMENTS, "heart"],
             objects={"wall": WallConfig(), "hub": hub(elements_per_heart), **extractors},
-            obs=observation(window=11, num_agents=num_agents, num_resources=len(ELEMENTS) + 1, inventory_objects=1),
+            obs=observation(
+                window=11,
+                num_agents=num_agents,
+                num_resources=len(ELEMENTS) + 1,
+                inventory_objects=1,
+            ),
             actions=movement(),
             render=rendering(),
             agent=AgentConfig(
@@ -108,7 +136,8 @@ def make_env(num_agents: int = 4, max_steps: int = 150, elements_per_heart: int 
 
 
 def make_curriculum(num_agents: int = 4, max_steps: int = 150) -> CurriculumConfig:
-    """Rooms of all sizes, hubs that lack more or fewer elements, rich and poor extractors, deliveries rewarded or not."""
+    """Rooms of all sizes, hubs that lack more or fewer elements, rich and poor extractors,
+    deliveries rewarded or not."""
     tasks = vary_rooms(
         [make_env(num_agents, max_steps, price) for price in PRICES],
         {
@@ -129,11 +158,16 @@ def train(num_agents: int = 4, max_steps: int = 150) -> TrainTool:
         num_agents: cogs in the room, see `make_env`.
         max_steps: length of an episode, see `make_env`.
     """
-    return TrainTool(training_env=TrainingEnvConfig(curriculum=make_curriculum(num_agents, max_steps), num_envs=16))
+    return TrainTool(
+        training_env=TrainingEnvConfig(
+            curriculum=make_curriculum(num_agents, max_steps), num_envs=16
+        )
+    )
 
 
 def evaluate(num_agents: int = 4, max_steps: int = 150) -> EvaluateTool:
-    """Rewards of a trained policy (run=NAME) on rooms drawn uniformly; policy=random for comparison."""
+    """Rewards of a trained policy (run=NAME) on rooms drawn uniformly; policy=random for
+    comparison."""
     return EvaluateTool(curriculum=make_curriculum(num_agents, max_steps))
 
 

@@ -1,7 +1,7 @@
 """The curriculum under the name of an earlier package: use :mod:`metta.cogworks.curriculum`.
 
-``import agora`` and its modules keep working and give the same objects; the first import says so with a
-``DeprecationWarning``. docs/migration.md has the new name of each module.
+``import agora`` and its modules keep working and give the same objects; the first import says so
+with a ``DeprecationWarning``. docs/migration.md has the new name of each module.
 """
 
 import warnings
@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from metta.cogworks.curriculum import CurriculumEnv
 
 warnings.warn(
-    "agora is now metta.cogworks.curriculum: import from there (docs/migration.md has the name of each module)",
+    "agora is now metta.cogworks.curriculum: import from there (docs/migration.md has the name of "
+    "each module)",
     DeprecationWarning,
     stacklevel=2,
 )

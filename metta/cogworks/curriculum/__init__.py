@@ -1,6 +1,7 @@
 """Curriculum learning: choose, for every environment, the task its agent learns most from next.
 
-Needs numpy and pydantic. :class:`CurriculumEnv` needs pufferlib, and is imported when first asked for.
+Needs numpy and pydantic. :class:`CurriculumEnv` needs pufferlib, and is imported when first asked
+for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,10 @@ from metta.cogworks.curriculum.curriculum import (
     TaskExplanation,
     lag_bound,
 )
-from metta.cogworks.curriculum.learning_progress_algorithm import LearningProgressAlgorithm, LearningProgressConfig
+from metta.cogworks.curriculum.learning_progress_algorithm import (
+    LearningProgressAlgorithm,
+    LearningProgressConfig,
+)
 from metta.cogworks.curriculum.lp_scorers import (
     BasicLPScorer,
     BidirectionalLPScorer,
@@ -26,7 +30,12 @@ from metta.cogworks.curriculum.lp_scorers import (
     PosteriorLPScorer,
     SignedLPScorer,
 )
-from metta.cogworks.curriculum.session import SessionInfo, SessionMismatchError, clean_sessions, list_sessions
+from metta.cogworks.curriculum.session import (
+    SessionInfo,
+    SessionMismatchError,
+    clean_sessions,
+    list_sessions,
+)
 from metta.cogworks.curriculum.shared_memory_backend import (
     LocalMemoryBackend,
     SharedMemoryBackend,

@@ -1,11 +1,12 @@
 """Environment configurations that are used again.
 
-Few values vary in most generators, so thousands of tasks have a few dozen different configurations, and an environment
-is done with one when its episode is over. `ConfigStock` keeps such configurations, a bounded number, for the next
-task of the same `TaskGenerator.variant`. No two environments are ever lent the same object at once.
+Few values vary in most generators, so thousands of tasks have a few dozen different configurations,
+and an environment is done with one when its episode is over. `ConfigStock` keeps such
+configurations, a bounded number, for the next task of the same `TaskGenerator.variant`. No two
+environments are ever lent the same object at once.
 
-Between two episodes of mettagrid's small room, whose memory caches are cold then, building a configuration takes 40 µs
-and mettagrid 30 µs more to take in one that it has not seen.
+Between two episodes of mettagrid's small room, whose memory caches are cold then, building a
+configuration takes 40 µs and mettagrid 30 µs more to take in one that it has not seen.
 """
 
 import sys
@@ -16,35 +17,45 @@ from typing import Any
 from metta.cogworks.curriculum.task_generator import TaskGenerator
 
 MAX_VARIANTS, MAX_EQUAL = 64, 4
-"""Variants of which configurations are kept, and how many of each: together 10 MiB of mettagrid's 24-agent arena, which takes
-40 KiB once it was played."""
+"""Variants of which configurations are kept, and how many of each: together 10 MiB of mettagrid's
+24-agent arena, which takes 40 KiB once it was played."""
 
 MAX_REMEMBERED = 4096
 """Task ids whose variant is remembered: four times the default pool, in half a MiB."""
 
-_HELD_BY_LOAN = 2  # what sys.getrefcount counts of an object that only its loan refers to: that, and its own argument
+# what sys.getrefcount counts of an object that only its loan refers to: that, and its own argument
+_HELD_BY_LOAN = 2
 
 Loan = tuple[Any, deque[Any]]
-"""A configuration that one environment plays, and the free ones of its variant, where it goes when it is done."""
+"""A configuration that one environment plays, and the free ones of its variant, where it goes when
+it is done."""
 
 
 class ConfigStock:
-    """Lends the configurations of a generator's tasks, and takes them back for tasks of equal configuration.
+    """Lends the configurations of a generator's tasks, and takes them back for tasks of equal
+    configuration.
 
-    An environment may change what it is lent, as mettagrid does when it fills in the agents, as long as the changed
-    configuration stands for the same environment. Whoever wants one to change freely builds it:
-    `TaskGenerator.get_task`.
+    An environment may change what it is lent, as mettagrid does when it fills in the agents, as
+    long as the changed configuration stands for the same environment. Whoever wants one to change
+    freely builds it: `TaskGenerator.get_task`.
 
-    It belongs to one process; a `Curriculum` has one as `configs`. Threads may share it: each step on the way is one operation
-    on a deque or a dict, so that neither another thread nor an interrupt nor a fork can find it half done.
+    It belongs to one process; a `Curriculum` has one as `configs`. Threads may share it: each step
+    on the way is one operation on a deque or a dict, so that neither another thread nor an
+    interrupt nor a fork can find it half done.
 
     Args:
         generator: makes the configurations.
-        max_variants: of how many variants configurations are kept. When there is one more, all are let go of.
+        max_variants: of how many variants configurations are kept. When there is one more, all are
+            let go of.
         max_equal: how many are kept of each.
     """
 
-    def __init__(self, generator: TaskGenerator[Any], max_variants: int = MAX_VARIANTS, max_equal: int = MAX_EQUAL) -> None:
+    def __init__(
+        self,
+        generator: TaskGenerator[Any],
+        max_variants: int = MAX_VARIANTS,
+        max_equal: int = MAX_EQUAL,
+    ) -> None:
         self._generator = generator
         self._max_variants, self._max_equal = max_variants, max_equal
         self._forget()
@@ -74,7 +85,8 @@ class ConfigStock:
         return self._generator.get_task(task_id), free
 
     def take_back(self, loan: Loan) -> None:
-        """Keep the configuration for a later task, unless anybody else still refers to it (to it, not to a part of it).
+        """Keep the configuration for a later task, unless anybody else still refers to it (to it,
+        not to a part of it).
 
         The loan is over: it must not be taken back twice.
         """
@@ -84,7 +96,8 @@ class ConfigStock:
     def _find(self, task_id: int) -> deque[Any]:
         variant = self._generator.variant(task_id)
         if len(self._free_of_task) >= MAX_REMEMBERED or (
-            len(self._free_of_variant) >= self._max_variants and variant not in self._free_of_variant
+            len(self._free_of_variant) >= self._max_variants
+            and variant not in self._free_of_variant
         ):
             self._forget()
         free = self._free_of_variant.setdefault(variant, deque())

@@ -1,7 +1,8 @@
 """The curriculum: a view of the shared pool of tasks.
 
-A :class:`Curriculum` holds a configuration, a handle on the table and nothing that could go stale. Any number of them, in any
-number of processes, see one pool, one set of scores and one sampling distribution.
+A :class:`Curriculum` holds a configuration, a handle on the table and nothing that could go stale.
+Any number of them, in any number of processes, see one pool, one set of scores and one sampling
+distribution.
 """
 
 from __future__ import annotations
@@ -41,23 +42,28 @@ from metta.cogworks.curriculum.task_values import validate_task_id
 
 _LOG = logging.getLogger(__name__)
 
-# The distribution lags behind the scores by fewer than max(LAG_LEAST, tasks / LAG_SHARE) completions, so that the cost of
-# refreshing it, which is linear in the number of tasks, is a constant per completion. A 32nd costs no learning, a 16th begins to
-# in one of two simulated worlds (docs/evidence.md).
+# The distribution lags behind the scores by fewer than max(LAG_LEAST, tasks / LAG_SHARE)
+# completions, so that the cost of refreshing it, which is linear in the number of tasks, is a
+# constant per completion. A 32nd costs no learning, a 16th begins to in one of two simulated worlds
+# (docs/evidence.md).
 LAG_LEAST, LAG_SHARE = 8, 32
-# Evictions per refresh are bounded too, so that a refresh of a huge pool does not keep the lock for long.
+# Evictions per refresh are bounded too, so that a refresh of a huge pool does not keep the lock for
+# long.
 MOST_EVICTIONS = 256
 
 
 def lag_bound(num_tasks: int) -> int:
-    """By how many completions, at most, the distribution is older than the scores when a task is drawn."""
+    """By how many completions, at most, the distribution is older than the scores when a task is
+    drawn."""
     return max(LAG_LEAST, num_tasks // LAG_SHARE)
 
 
 class StrictConfig(BaseModel):
     """A configuration in which an unknown field is an error that names the nearest one."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -76,42 +82,64 @@ def unknown_field(owner: str, name: str, known: Sequence[str]) -> str:
     return f"{owner} has no field {name!r}; {hint}"
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Algorithms
 
 
 class CurriculumAlgorithmConfig(StrictConfig, ABC):
     """What every algorithm is told about the pool it works on."""
 
-    num_active_tasks: int = Field(default=1000, ge=1, description="capacity of the pool, in tasks; the guide's default")
-    use_shared_memory: bool = Field(default=True, description="share the pool with every process of the session")
-    session_id: str | None = Field(default=None, description="name of the shared pool; None: a new one")
-    task_struct_size: int = Field(
-        default=TASK_STRUCT_SIZE, ge=TASK_STRUCT_SIZE, description="float64 a row shows; those beyond 13 are the user's"
+    num_active_tasks: int = Field(
+        default=1000, ge=1, description="capacity of the pool, in tasks; the guide's default"
     )
-    completion_history_size: int = Field(default=1000, ge=1, description="scores that mean_recent_score averages")
+    use_shared_memory: bool = Field(
+        default=True, description="share the pool with every process of the session"
+    )
+    session_id: str | None = Field(
+        default=None, description="name of the shared pool; None: a new one"
+    )
+    task_struct_size: int = Field(
+        default=TASK_STRUCT_SIZE,
+        ge=TASK_STRUCT_SIZE,
+        description="float64 a row shows; those beyond 13 are the user's",
+    )
+    completion_history_size: int = Field(
+        default=1000, ge=1, description="scores that mean_recent_score averages"
+    )
     task_tracker_ema_alpha: float = Field(
         default=0.02,
         gt=0,
         le=1,
         description="weight of the latest score in reward_ema and ema_squared; the guide's default",
     )
-    task_default_success_threshold: float = Field(default=0.5, description="score from which a completion is a success")
-    task_default_generator_type: float = Field(default=0.0, description="number stored with every task")
+    task_default_success_threshold: float = Field(
+        default=0.5, description="score from which a completion is a success"
+    )
+    task_default_generator_type: float = Field(
+        default=0.0, description="number stored with every task"
+    )
     memory: int = Field(
         default=25,
         ge=1,
-        description="completions that the success rate looks back on, as the exponential average with α = 2/(memory + 1), "
+        description="completions that the success rate looks back on, as the exponential average "
+        "with "
+        "α = 2/(memory + 1), "
         "whose centre of mass is that of the window; the guide's default",
     )
-    max_slice_axes: int = Field(default=3, ge=0, le=16, description="buckets whose values are followed; the guide's default")
-    enable_detailed_slice_logging: bool = Field(default=False, description="report statistics per bucket value")
+    max_slice_axes: int = Field(
+        default=3, ge=0, le=16, description="buckets whose values are followed; the guide's default"
+    )
+    enable_detailed_slice_logging: bool = Field(
+        default=False, description="report statistics per bucket value"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_old_names(cls, data: Any) -> Any:
         if isinstance(data, dict) and "max_memory_tasks" in data:
-            raise ValueError("max_memory_tasks no longer exists: the capacity of the pool is num_active_tasks")
+            raise ValueError(
+                "max_memory_tasks no longer exists: the capacity of the pool is num_active_tasks"
+            )
         return data
 
     @abstractmethod
@@ -142,17 +170,28 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
 class CurriculumAlgorithm(StatsLogger, ABC):
     """Decides which tasks are worth drawing and which leave the pool.
 
-    A custom algorithm implements the abstract methods, which see task ids only. Sampling is then in proportion to
-    ``score_tasks``. Its own attributes stay in its process; what it declares as ``columns`` of the tracker is shared.
+    A custom algorithm implements the abstract methods, which see task ids only. Sampling is then in
+    proportion to ``score_tasks``. Its own attributes stay in its process; what it declares as
+    ``columns`` of the tracker is shared.
     """
 
-    # Whether on_task_created and on_task_evicted are to be called for every task. Each costs a call per task of the pool.
+    # Whether on_task_created and on_task_evicted are to be called for every task. Each costs a call
+    # per task of the pool.
     needs_task_events: bool = True
 
-    def __init__(self, num_tasks: int, hypers: CurriculumAlgorithmConfig | None, task_tracker: TaskTracker | None = None):
+    def __init__(
+        self,
+        num_tasks: int,
+        hypers: CurriculumAlgorithmConfig | None,
+        task_tracker: TaskTracker | None = None,
+    ):
         super().__init__()
         self.num_tasks = num_tasks
-        self.hypers = hypers if hypers is not None else DiscreteRandomConfig(num_active_tasks=max(1, num_tasks))
+        self.hypers = (
+            hypers
+            if hypers is not None
+            else DiscreteRandomConfig(num_active_tasks=max(1, num_tasks))
+        )
         self.task_tracker = task_tracker if task_tracker is not None else self.hypers.make_tracker()
 
     @abstractmethod
@@ -165,11 +204,13 @@ class CurriculumAlgorithm(StatsLogger, ABC):
 
     @abstractmethod
     def should_evict_task(self, task_id: int, criterion: Sequence[int] | int | None = None) -> bool:
-        """Whether the task may leave. ``criterion``: the ids it is compared with, or the least number of completions."""
+        """Whether the task may leave. ``criterion``: the ids it is compared with, or the least
+        number of completions."""
 
     @abstractmethod
     def update_task_performance(self, task_id: int, score: float) -> None:
-        """Take note of a completion. The curriculum has recorded it in the tracker already: do not record it again."""
+        """Take note of a completion. The curriculum has recorded it in the tracker already: do not
+        record it again."""
 
     def on_task_created(self, task: CurriculumTask) -> None:
         """A task has entered the pool."""
@@ -190,7 +231,9 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         if limit < 1 or not ids:
             return []
         candidate = self.recommend_eviction(ids)
-        return [candidate] if candidate is not None and self.should_evict_task(candidate, ids) else []
+        return (
+            [candidate] if candidate is not None and self.should_evict_task(candidate, ids) else []
+        )
 
     def distribution(self) -> np.ndarray:
         """Probability of every slot, shape ``(max_tasks,)``; 0 for empty ones. Lock held."""
@@ -201,7 +244,9 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         weight = np.array([scores.get(task_id, 0.0) for task_id in ids])
         if not np.isfinite(weight).all() or (weight < 0).any():
             bad = ids[int(np.flatnonzero(~np.isfinite(weight) | (weight < 0))[0])]
-            raise ValueError(f"score_tasks gave {scores[bad]!r} for task {bad}: scores are finite and at least 0")
+            raise ValueError(
+                f"score_tasks gave {scores[bad]!r} for task {bad}: scores are finite and at least 0"
+            )
         total = weight.sum()
         probability = np.zeros(active.size)
         probability[active] = weight / total if total > 0 else 1.0 / max(1, weight.size)
@@ -211,7 +256,11 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         return {"num_tasks": float(self.task_tracker.table.task_ids().size)}
 
     def _compute_detailed_stats(self) -> dict[str, float]:
-        return with_prefix("tracker", self.task_tracker.get_global_stats()) | self.label_stats() | self.slice_stats()
+        return (
+            with_prefix("tracker", self.task_tracker.get_global_stats())
+            | self.label_stats()
+            | self.slice_stats()
+        )
 
     def stats_version(self) -> Any:
         table = self.task_tracker.table
@@ -228,7 +277,8 @@ class CurriculumAlgorithm(StatsLogger, ABC):
             )
 
     def label_stats(self) -> dict[str, float]:
-        """Completions, scheduled count, mean score and tasks in the pool, as ``label/<label>/…``."""
+        """Completions, scheduled count, mean score and tasks in the pool, as
+        ``label/<label>/…``."""
         with self.task_tracker.table as table:
             totals = table.group_totals("label")
         totals.pop("", None)  # tasks without a label
@@ -241,7 +291,9 @@ class CurriculumAlgorithm(StatsLogger, ABC):
             if n:
                 stats[f"label/{label}/mean_score"] = group["total_score"] / n
         if totals:
-            stats["label/gini_completions"] = gini([group["completion_count"] for group in totals.values()])
+            stats["label/gini_completions"] = gini(
+                [group["completion_count"] for group in totals.values()]
+            )
         return stats
 
     @property
@@ -251,7 +303,9 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         with self.task_tracker.table as table:
             totals = table.group_totals("slice")
         for name, group in totals.items():
-            analyzer.add(name, group["completion_count"], group["total_score"], group["total_squared"])
+            analyzer.add(
+                name, group["completion_count"], group["total_score"], group["total_squared"]
+            )
         return analyzer
 
     def slice_stats(self) -> dict[str, float]:
@@ -265,11 +319,15 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         return {"type": self.hypers.algorithm_type(), "tracker": self.task_tracker.get_state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over a saved state; ValueError, and no change, if it belongs to another algorithm or does not fit."""
+        """Take over a saved state; ValueError, and no change, if it belongs to another algorithm or
+        does not fit."""
         if not isinstance(state, dict):
             raise ValueError(f"not the state of an algorithm: a {type(state).__name__}, not a dict")
         if state.get("type") != self.hypers.algorithm_type():
-            raise ValueError(f"saved state belongs to algorithm {state.get('type')!r}, this is {self.hypers.algorithm_type()!r}")
+            raise ValueError(
+                f"saved state belongs to algorithm {state.get('type')!r}, this is "
+                f"{self.hypers.algorithm_type()!r}"
+            )
         self.task_tracker.load_state(state.get("tracker", {}))
         self.invalidate_cache()
 
@@ -314,7 +372,7 @@ class DiscreteRandomCurriculum(CurriculumAlgorithm):
         return []
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Configuration
 
 
@@ -326,10 +384,14 @@ def _load_algorithm(value: Any) -> Any:
 
 
 def _dump_algorithm(config: CurriculumAlgorithmConfig | None) -> Any:
-    return None if config is None else {"type": class_path(config), **config.model_dump(mode="json")}
+    return (
+        None if config is None else {"type": class_path(config), **config.model_dump(mode="json")}
+    )
 
 
-AnyAlgorithmConfig = Annotated[CurriculumAlgorithmConfig, BeforeValidator(_load_algorithm), PlainSerializer(_dump_algorithm)]
+AnyAlgorithmConfig = Annotated[
+    CurriculumAlgorithmConfig, BeforeValidator(_load_algorithm), PlainSerializer(_dump_algorithm)
+]
 
 
 class CurriculumConfig(StrictConfig):
@@ -339,12 +401,27 @@ class CurriculumConfig(StrictConfig):
     """
 
     task_generator: AnyTaskGeneratorConfig | None = Field(
-        default=None, description="makes the environment of a task id; None: the environment is the id itself"
+        default=None,
+        description="makes the environment of a task id; None: the environment is the id itself",
     )
-    max_task_id: int = Field(default=1_000_000, ge=1, le=2**53, description="task ids are drawn from 0 to max_task_id - 1")
-    num_active_tasks: int | None = Field(default=None, ge=1, description="capacity of the pool; None: the algorithm's")
-    algorithm_config: AnyAlgorithmConfig | None = Field(default=None, description="None: uniform sampling")
-    seed: int = Field(default=0, ge=0, lt=2**63, description="of the draws of tasks; what a task id means does not depend on it")
+    max_task_id: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=2**53,
+        description="task ids are drawn from 0 to max_task_id - 1",
+    )
+    num_active_tasks: int | None = Field(
+        default=None, ge=1, description="capacity of the pool; None: the algorithm's"
+    )
+    algorithm_config: AnyAlgorithmConfig | None = Field(
+        default=None, description="None: uniform sampling"
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="of the draws of tasks; what a task id means does not depend on it",
+    )
 
     @model_validator(mode="after")
     def _one_capacity(self) -> Self:
@@ -354,10 +431,13 @@ class CurriculumConfig(StrictConfig):
         if own is not None and own != algorithm.num_active_tasks:
             if "num_active_tasks" in algorithm.model_fields_set:
                 raise ValueError(
-                    f"num_active_tasks={own} here and {algorithm.num_active_tasks} in algorithm_config: give it once"
+                    f"num_active_tasks={own} here and {algorithm.num_active_tasks} in "
+                    "algorithm_config: give it once"
                 )
             algorithm = algorithm.model_copy(update={"num_active_tasks": own})
-            algorithm.model_fields_set.discard("num_active_tasks")  # it is given here, and may be given anew
+            algorithm.model_fields_set.discard(
+                "num_active_tasks"
+            )  # it is given here, and may be given anew
         # Past validate_assignment, which would call this again.
         object.__setattr__(self, "algorithm_config", algorithm)
         object.__setattr__(self, "num_active_tasks", algorithm.num_active_tasks)
@@ -367,7 +447,10 @@ class CurriculumConfig(StrictConfig):
     def algorithm(self) -> CurriculumAlgorithmConfig:
         """The algorithm's configuration; uniform sampling if none was given."""
         if self.algorithm_config is None:
-            raise RuntimeError("this configuration was made without validation: use CurriculumConfig.model_validate")
+            raise RuntimeError(
+                "this configuration was made without validation: use "
+                "CurriculumConfig.model_validate"
+            )
         return self.algorithm_config
 
     @property
@@ -377,7 +460,9 @@ class CurriculumConfig(StrictConfig):
 
     def with_session(self, session_id: str) -> CurriculumConfig:
         """The same curriculum on the pool shared under that name."""
-        algorithm = self.algorithm.model_copy(update={"session_id": session_id, "use_shared_memory": True})
+        algorithm = self.algorithm.model_copy(
+            update={"session_id": session_id, "use_shared_memory": True}
+        )
         return self.model_copy(update={"algorithm_config": algorithm})
 
     def make(self) -> Curriculum:
@@ -385,19 +470,21 @@ class CurriculumConfig(StrictConfig):
         return Curriculum(self)
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Tasks
 
 
 class CurriculumTask:
-    """A task as it was handed out: an id, and the way to its environment. Nothing is built before it is asked for."""
+    """A task as it was handed out: an id, and the way to its environment. Nothing is built before
+    it is asked for."""
 
     __slots__ = ("_curriculum", "_env_cfg", "slot", "task_id")
 
     task_id: int
     """Identity of the task. Not to be set."""
     slot: int
-    """Where it was in the pool when it was handed out, -1 if that is not known. It may have left since. Not to be set."""
+    """Where it was in the pool when it was handed out, -1 if that is not known. It may have left
+    since. Not to be set."""
 
     def __init__(self, curriculum: Curriculum, task_id: int, slot: int = -1):
         self._curriculum = curriculum
@@ -410,7 +497,8 @@ class CurriculumTask:
         return self.task_id
 
     def get_env_cfg(self) -> Any:
-        """The environment's configuration, built on first use. It is this object's own: changing it changes no other task.
+        """The environment's configuration, built on first use. It is this object's own: changing it
+        changes no other task.
 
         Raises TaskInvariantError if the generator makes a task that does not fit the others.
         """
@@ -465,28 +553,37 @@ class TaskExplanation:
             return f"task {self.task_id} is not in the pool: it was never drawn, or was evicted"
         times = self.probability / self.uniform if self.uniform else 0.0
         lines = [
-            f"task {self.task_id} ({self.label or 'no label'}): probability {self.probability:.3g}, {times:.2f} times "
+            f"task {self.task_id} ({self.label or 'no label'}): probability "
+            f"{self.probability:.3g}, {times:.2f} times "
             f"uniform, rank {self.rank} of {self.num_tasks}",
-            f"  scheduled {self.scheduled}, completed {self.completions}, mean score {self.mean_score:.3g}, "
+            f"  scheduled {self.scheduled}, completed {self.completions}, mean score "
+            f"{self.mean_score:.3g}, "
             f"learning progress {self.learning_progress:.3g}"
             + ("; never measured, so it is being explored" if self.completions == 0 else ""),
-            f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the distribution is refreshed within "
+            f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the "
+            "distribution is refreshed within "
             f"{self.completions_until_refresh} more completions of the pool",
         ]
         if self.known:
-            lines.append("  columns of the scorer: " + ", ".join(f"{name} {value:.3g}" for name, value in self.known.items()))
+            lines.append(
+                "  columns of the scorer: "
+                + ", ".join(f"{name} {value:.3g}" for name, value in self.known.items())
+            )
         return "\n".join(lines)
 
 
 class Curriculum(StatsLogger):
-    """Chooses tasks by the configured algorithm, from a pool shared by everyone with the same session id.
+    """Chooses tasks by the configured algorithm, from a pool shared by everyone with the same
+    session id.
 
     Args:
-        config: a :class:`CurriculumConfig`, or an algorithm's configuration alone; tasks are then plain seeds.
+        config: a :class:`CurriculumConfig`, or an algorithm's configuration alone; tasks are then
+            plain seeds.
         seed: of the draws; None takes ``config.seed``. Only the first to open a pool sets it.
         algorithm: an algorithm made elsewhere, instead of the configured one.
 
-    ``get_task`` draws from ``probabilities()``, which lags behind the scores by fewer than :func:`lag_bound` completions.
+    ``get_task`` draws from ``probabilities()``, which lags behind the scores by fewer than
+    :func:`lag_bound` completions.
     """
 
     def __init__(
@@ -504,13 +601,20 @@ class Curriculum(StatsLogger):
             config = config.with_session(new_session_id())
         self.config = config
         self._own_algorithm = algorithm is None
-        self._generator: TaskGenerator[Any] | None = config.task_generator.create() if config.task_generator else None
-        # Configurations for environments to play; None where a task's configuration is not what the generator makes.
+        self._generator: TaskGenerator[Any] | None = (
+            config.task_generator.create() if config.task_generator else None
+        )
+        # Configurations for environments to play; None where a task's configuration is not what the
+        # generator makes.
         self.configs: ConfigStock | None = None
         if self._generator is not None and type(self).build is Curriculum.build:
             self.configs = ConfigStock(self._generator)
         self._max_task_id = config.max_task_id
-        self.algorithm = config.algorithm.create(config.algorithm.num_active_tasks) if algorithm is None else algorithm
+        self.algorithm = (
+            config.algorithm.create(config.algorithm.num_active_tasks)
+            if algorithm is None
+            else algorithm
+        )
         self._table = self.algorithm.task_tracker.table
         self._label = self._table.offset(LABEL)
         self._lag = lag_bound(self._table.layout.max_tasks)
@@ -519,14 +623,19 @@ class Curriculum(StatsLogger):
                 self._fill()
 
     def _fill(self) -> None:
-        """Fill the pool. Tasks that a tracker has put there, or that a backend kept, stay. Lock held."""
+        """Fill the pool. Tasks that a tracker has put there, or that a backend kept, stay. Lock
+        held."""
         if self._table.active_count:
             self._top_up()
             self._table.header[FILLED] = self._table.header[STALE] = 1
             return
         table, hypers = self._table, self.algorithm.hypers
         table.header[SEED] = self.config.seed
-        ids = table.fill(self._max_task_id, hypers.task_default_success_threshold, hypers.task_default_generator_type)
+        ids = table.fill(
+            self._max_task_id,
+            hypers.task_default_success_threshold,
+            hypers.task_default_generator_type,
+        )
         if self.algorithm.needs_task_events:
             for task_id in ids.tolist():
                 self.algorithm.on_task_created(CurriculumTask(self, task_id))
@@ -548,7 +657,7 @@ class Curriculum(StatsLogger):
             "generator_type": hypers.task_default_generator_type,
         }
 
-    # -- the path of an episode ---------------------------------------------------------------------------------------------
+    # -- the path of an episode --------------------------------------------------------------------
 
     def get_task(self) -> CurriculumTask:
         """The next task, drawn with replacement. Cost: constant, amortised."""
@@ -583,8 +692,9 @@ class Curriculum(StatsLogger):
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Record a completion. Cost: constant.
 
-        A task that has left the pool meanwhile is counted in ``late_completions`` and credited to nobody. Raises ValueError
-        for an id that cannot be one or a score that is not finite; nothing changes then.
+        A task that has left the pool meanwhile is counted in ``late_completions`` and credited to
+        nobody. Raises ValueError for an id that cannot be one or a score that is not finite;
+        nothing changes then.
         """
         task_id, score = validate_completion(task_id, score)
         table = self._table
@@ -602,15 +712,18 @@ class Curriculum(StatsLogger):
             table.release()
 
     def complete_and_draw(self, task: CurriculumTask, score: float) -> CurriculumTask:
-        """:meth:`update_task_performance` of ``task``, then :meth:`get_task`, in one access to the pool instead of two.
+        """:meth:`update_task_performance` of ``task``, then :meth:`get_task`, in one access to the
+        pool instead of two.
 
-        For environments that play one episode after another: between two episodes of mettagrid's small room, when the caches are
-        cold, the two take 33 µs and this 28. Raises what they raise; a completion that was recorded stays so when the draw
-        fails. Where one of the two is not this class's own, they are called.
+        For environments that play one episode after another: between two episodes of mettagrid's
+            small room, when the caches are
+        cold, the two take 33 µs and this 28. Raises what they raise; a completion that was recorded
+        stays so when the draw fails. Where one of the two is not this class's own, they are called.
         """
         if (
             getattr(self.get_task, "__func__", None) is not _GET_TASK
-            or getattr(self.update_task_performance, "__func__", None) is not _UPDATE_TASK_PERFORMANCE
+            or getattr(self.update_task_performance, "__func__", None)
+            is not _UPDATE_TASK_PERFORMANCE
         ):
             self.update_task_performance(task.task_id, score)
             return self.get_task()
@@ -635,12 +748,15 @@ class Curriculum(StatsLogger):
         return CurriculumTask(self, task_id, slot)
 
     def holds(self, task: CurriculumTask) -> bool:
-        """Whether the task is in the pool. Does not wait for the lock: another process may exchange the task at any time."""
+        """Whether the task is in the pool. Does not wait for the lock: another process may exchange
+        the task at any time."""
         return self._table.find(task.task_id, task.slot) >= 0
 
     def update_tasks(self, task_ids: Iterable[int], scores: Iterable[float]) -> None:
         """Record several completions. All are checked before any is recorded."""
-        checked = [validate_completion(task_id, score) for task_id, score in _same_length(task_ids, scores)]
+        checked = [
+            validate_completion(task_id, score) for task_id, score in _same_length(task_ids, scores)
+        ]
         with self._table as table:
             for task_id, score in checked:
                 slot = table.find(task_id)
@@ -671,7 +787,8 @@ class Curriculum(StatsLogger):
         self._table.publish(self.algorithm.distribution())
 
     def _evict_if_due(self) -> None:
-        # Part of the refresh that the next draw makes, but paid by the completion: neither takes as long as both.
+        # Part of the refresh that the next draw makes, but paid by the completion: neither takes as
+        # long as both.
         header = self._table.header
         due = header[CLOCK] - header[REFRESHED]
         if due < self._lag or header[STALE]:
@@ -701,7 +818,8 @@ class Curriculum(StatsLogger):
         return True
 
     def retire_task(self, task_id: int, reason: str) -> None:
-        """Take a task out of the pool because its environment cannot be built; it is counted as ``num_invalid`` and replaced.
+        """Take a task out of the pool because its environment cannot be built; it is counted as
+        ``num_invalid`` and replaced.
 
         Logs a warning with the reason, at the first, second, fourth, ... task.
         Raises RuntimeError, with ``reason``, when the last task is retired.
@@ -714,18 +832,28 @@ class Curriculum(StatsLogger):
             empty = table.task_ids().size == 0
             retired = table.header[INVALID]
         if not retired & (retired - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
-            _LOG.warning("task %d is invalid and was replaced (invalid so far: %d): %s", task_id, retired, reason)
+            _LOG.warning(
+                "task %d is invalid and was replaced (invalid so far: %d): %s",
+                task_id,
+                retired,
+                reason,
+            )
         if empty:
-            raise RuntimeError(f"all {retired} tasks of the curriculum are invalid; the last one, {task_id}: {reason}")
+            raise RuntimeError(
+                f"all {retired} tasks of the curriculum are invalid; the last one, {task_id}: "
+                f"{reason}"
+            )
 
-    # -- what a task is -------------------------------------------------------------------------------------------------------
+    # -- what a task is ----------------------------------------------------------------------------
 
     def _describe(self, task_id: int) -> None:
         if self._generator is None:
             label, slices = "", ()
         else:
             label, values = self._generator.describe(task_id)
-            slices = tuple([self._generator.slice_key(axis, value) for axis, value in values.items()])
+            slices = tuple(
+                [self._generator.slice_key(axis, value) for axis, value in values.items()]
+            )
         with self._table as table:
             slot = table.find(task_id)
             if slot >= 0:
@@ -743,7 +871,7 @@ class Curriculum(StatsLogger):
         """Bucket values of a task id."""
         return {} if self._generator is None else self._generator.get_bucket_values(task_id)
 
-    # -- what is going on -----------------------------------------------------------------------------------------------------
+    # -- what is going on --------------------------------------------------------------------------
 
     @property
     def session_id(self) -> str | None:
@@ -751,7 +879,8 @@ class Curriculum(StatsLogger):
         return self.algorithm.task_tracker.session_id
 
     def probabilities(self, task_ids: Iterable[int] | None = None) -> dict[int, float]:
-        """The distribution that ``get_task`` draws from next; 0.0 for ids that are not in the pool. None: all in the pool."""
+        """The distribution that ``get_task`` draws from next; 0.0 for ids that are not in the pool.
+        None: all in the pool."""
         with self._table as table:
             header = table.header
             if header[STALE] or header[CLOCK] - header[REFRESHED] >= self._lag:
@@ -759,10 +888,15 @@ class Curriculum(StatsLogger):
             total = float(table.probability.sum()) or 1.0
             if task_ids is None:
                 active = table.active()
-                ids, values = table.task_ids().tolist(), (table.probability[active] / total).tolist()
+                ids, values = (
+                    table.task_ids().tolist(),
+                    (table.probability[active] / total).tolist(),
+                )
                 return dict(zip(ids, values, strict=True))
             slots = {task_id: table.find(validate_task_id(task_id)) for task_id in task_ids}
-            return {i: float(table.probability[s]) / total if s >= 0 else 0.0 for i, s in slots.items()}
+            return {
+                i: float(table.probability[s]) / total if s >= 0 else 0.0 for i, s in slots.items()
+            }
 
     def explain(self, task_id: int) -> TaskExplanation:
         """Why the task is or is not being sampled."""
@@ -786,11 +920,17 @@ class Curriculum(StatsLogger):
             num_tasks=len(ids),
             completions=state.completion_count,
             scheduled=int(state.columns["scheduled_count"]),
-            mean_score=state.total_score / state.completion_count if state.completion_count else 0.0,
+            mean_score=state.total_score / state.completion_count
+            if state.completion_count
+            else 0.0,
             learning_progress=state.lp_score,
             may_be_evicted=self.algorithm.should_evict_task(task_id, ids),
             completions_until_refresh=max(0, until),
-            known={k: v for k, v in state.columns.items() if k not in hidden and not k.startswith(("slice_", "spare_"))},
+            known={
+                k: v
+                for k, v in state.columns.items()
+                if k not in hidden and not k.startswith(("slice_", "spare_"))
+            },
         )
 
     def get_base_stats(self) -> dict[str, float]:
@@ -812,16 +952,24 @@ class Curriculum(StatsLogger):
     def stats_version(self) -> Any:
         return self.algorithm.stats_version()
 
-    # -- state and end --------------------------------------------------------------------------------------------------------
+    # -- state and end -----------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """The pool as plain arrays, numbers and strings; a pool that loads it draws what this one would have drawn."""
-        return {"seed": self.config.seed, "max_task_id": self._max_task_id, "algorithm": self.algorithm.get_state()}
+        """The pool as plain arrays, numbers and strings; a pool that loads it draws what this one
+        would have drawn."""
+        return {
+            "seed": self.config.seed,
+            "max_task_id": self._max_task_id,
+            "algorithm": self.algorithm.get_state(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Replace the pool, for every process that shares it. Raises ValueError, before any change, if it does not fit."""
+        """Replace the pool, for every process that shares it. Raises ValueError, before any change,
+        if it does not fit."""
         if "algorithm" not in state:
-            raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {sorted(state)}")
+            raise ValueError(
+                f"not the state of a curriculum: it has no 'algorithm', only {sorted(state)}"
+            )
         self.algorithm.load_state(state["algorithm"])
         with self._table:
             self._top_up()
@@ -837,15 +985,19 @@ class Curriculum(StatsLogger):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Callable[[CurriculumConfig], Curriculum], tuple[CurriculumConfig]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[[CurriculumConfig], Curriculum], tuple[CurriculumConfig]]:
         if self.session_id is None:
             raise TypeError(
-                "a curriculum in local memory cannot be sent to another process: use_shared_memory=True, or send its "
+                "a curriculum in local memory cannot be sent to another process: "
+                "use_shared_memory=True, or send its "
                 "configuration to make another pool"
             )
         if not self._own_algorithm:
             raise TypeError(
-                "a curriculum that was given an algorithm object cannot be sent to another process: give its configuration "
+                "a curriculum that was given an algorithm object cannot be sent to another "
+                "process: give its configuration "
                 "an algorithm_config that creates the algorithm there"
             )
         return Curriculum, (self.config,)

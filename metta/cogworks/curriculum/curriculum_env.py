@@ -1,7 +1,7 @@
 """A PufferLib environment whose task is chosen by a curriculum, episode by episode.
 
-Needs PufferLib (``pip install metta-curriculum[train]``), which is why ``metta.cogworks.curriculum`` imports this
-module only when ``CurriculumEnv`` is asked for.
+Needs PufferLib (``pip install metta-curriculum[train]``), which is why
+``metta.cogworks.curriculum`` imports this module only when ``CurriculumEnv`` is asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ try:
     from pufferlib.pufferlib import PufferEnv
 except ImportError as error:
     raise ImportError(
-        "CurriculumEnv needs PufferLib, which is not installed. Install it with: pip install 'metta-curriculum[train]'"
+        "CurriculumEnv needs PufferLib, which is not installed. Install it with: pip install "
+        "'metta-curriculum[train]'"
     ) from error
 
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
@@ -27,17 +28,21 @@ if TYPE_CHECKING:
     from metta.cogworks.curriculum.config_stock import Loan
 
 MAX_ATTEMPTS = 1000
-"""Invalid tasks in a row before giving up: one full pool of the default size, a few seconds of refused resets."""
+"""Invalid tasks in a row before giving up: one full pool of the default size, a few seconds of
+refused resets."""
 
 _SEED_STRIDE = 1_000_003
-"""Step between the seeds of one environment's episodes: a prime, so that environments seeded 0, 1, 2 do not meet."""
+"""Step between the seeds of one environment's episodes: a prime, so that environments seeded 0, 1,
+2 do not meet."""
 
 REFUSALS = (ValueError, RuntimeError, AssertionError, LookupError)
-"""What a generator (TaskInvariantError is a ValueError) or an environment raises for a configuration that cannot be."""
+"""What a generator (TaskInvariantError is a ValueError) or an environment raises for a
+configuration that cannot be."""
 
 
 class InvalidTasksError(RuntimeError):
-    """Every task that the curriculum proposed was refused by its generator or by the environment."""
+    """Every task that the curriculum proposed was refused by its generator or by the
+    environment."""
 
 
 @runtime_checkable
@@ -49,59 +54,74 @@ class TakesMettaGridConfig(Protocol):
 
 @runtime_checkable
 class ReportsEpisodeRewards(Protocol):
-    """An environment that sums its rewards itself: float array (num_agents,) over the running or just ended episode."""
+    """An environment that sums its rewards itself: float array (num_agents,) over the running or
+    just ended episode."""
 
     def get_episode_rewards(self) -> np.ndarray: ...
 
 
 class _Episode:
-    """The running episode: its task, its length in steps, its summed rewards (num_agents,), how to take the next step."""
+    """The running episode: its task, its length in steps, its summed rewards (num_agents,), how to
+    take the next step."""
 
     __slots__ = ("length", "loan", "next_task", "returns", "step", "task")
 
     def __init__(self, returns: np.ndarray | None) -> None:
         self.task: CurriculumTask | None = None  # between episodes, as is step
         self.step: Any = None  # bound when the episode begins
-        self.next_task: CurriculumTask | None = None  # of the next episode, drawn when the last one ended
-        self.loan: Loan | None = None  # the configuration that the environment has, between two episodes too
+        self.next_task: CurriculumTask | None = (
+            None  # of the next episode, drawn when the last one ended
+        )
+        self.loan: Loan | None = (
+            None  # the configuration that the environment has, between two episodes too
+        )
         self.length = 0.0
         self.returns = returns
 
 
 class CurriculumEnv(PufferEnv):
-    """Wraps one environment of ``num_agents`` agents; every episode plays a task that ``curriculum`` chooses.
+    """Wraps one environment of ``num_agents`` agents; every episode plays a task that
+    ``curriculum`` chooses.
 
-    An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended: the task's
-    configuration is handed to the environment, then the environment is reset. It ends when every agent is
-    terminated or truncated: the task is credited, exactly once, with the mean over agents of the summed rewards, and
-    the next task is drawn (another one if it has left the pool when its episode begins). An episode that a ``reset()``
-    interrupts is not credited.
+    An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended:
+    the task's configuration is handed to the environment, then the environment is reset. It ends
+    when every agent is terminated or truncated: the task is credited, exactly once, with the mean
+    over agents of the summed rewards, and the next task is drawn (another one if it has left the
+    pool when its episode begins). An episode that a ``reset()`` interrupts is not credited.
 
-    All other attributes, reading and writing, are those of the wrapped environment, so that vector environments place
-    their buffers where it looks for them. Observation space, action space and number of agents must not change between
-    tasks. The infos of an episode's last step get the keys ``reward`` and ``length`` and those of ``episode_stats``;
-    infos keep the type the environment gives them, a dict (mettagrid) or a list of dicts (PufferLib).
+    All other attributes, reading and writing, are those of the wrapped environment, so that vector
+    environments place their buffers where it looks for them. Observation space, action space and
+    number of agents must not change between tasks. The infos of an episode's last step get the keys
+    ``reward`` and ``length`` and those of ``episode_stats``; infos keep the type the environment
+    gives them, a dict (mettagrid) or a list of dicts (PufferLib).
 
     Args:
-        env: a PufferLib environment. It resets itself or waits to be reset after an episode; both work.
-        curriculum: chooses tasks and is told their scores. It stays open when this environment closes.
-        apply_task: hands a task's configuration to the environment, before its reset. Default: ``env.set_mg_config``.
+        env: a PufferLib environment. It resets itself or waits to be reset after an episode; both
+            work.
+        curriculum: chooses tasks and is told their scores. It stays open when this environment
+            closes.
+        apply_task: hands a task's configuration to the environment, before its reset. Default:
+            ``env.set_mg_config``.
         episode_rewards: reads the rewards summed over the episode, shape (num_agents,). Default:
-            ``env.get_episode_rewards`` where the environment has it, otherwise the rewards of ``step()`` are summed.
-        episode_stats: numbers to add to the infos when an episode ends; few and bounded, because they cross a pipe.
+            ``env.get_episode_rewards`` where the environment has it, otherwise the rewards of
+            ``step()`` are summed.
+        episode_stats: numbers to add to the infos when an episode ends; few and bounded, because
+            they cross a pipe.
         max_attempts: invalid tasks in a row before InvalidTasksError.
-        reuse_configs: take configurations from ``curriculum.configs``, and give each back once the environment has the
-            next: a later task of equal configuration then plays the same object, unless somebody still holds it.
-            Give False where an event handler, a policy or other code of yours changes a configuration in place, or
-            keeps a part of one. Default: True where no ``apply_task`` is given, as mettagrid's environment takes its own
+        reuse_configs: take configurations from ``curriculum.configs``, and give each back once the
+            environment has the next: a later task of equal configuration then plays the same
+            object, unless somebody still holds it. Give False where an event handler, a policy or
+            other code of yours changes a configuration in place, or keeps a part of one. Default:
+            True where no ``apply_task`` is given, as mettagrid's environment takes its own
             configuration again at every reset.
 
     Raises:
         TypeError: no ``apply_task`` given and the environment has no ``set_mg_config``.
-        InvalidTasksError: from ``reset()`` and ``step()``, when ``max_attempts`` tasks in a row were refused. Each
-            refused task is retired from the curriculum with the reason.
+        InvalidTasksError: from ``reset()`` and ``step()``, when ``max_attempts`` tasks in a row
+            were refused. Each refused task is retired from the curriculum with the reason.
 
-    What the curriculum raises when it records a score or draws a task is raised by the ``step()`` that ends the episode.
+    What the curriculum raises when it records a score or draws a task is raised by the ``step()``
+    that ends the episode.
     """
 
     def __init__(
@@ -121,7 +141,8 @@ class CurriculumEnv(PufferEnv):
             reuse_configs = apply_task is None
         if apply_task is None and not isinstance(env, TakesMettaGridConfig):
             raise TypeError(
-                f"{type(env).__name__} has no set_mg_config: pass apply_task=lambda env, config: ... to say how a "
+                f"{type(env).__name__} has no set_mg_config: pass apply_task=lambda env, config: "
+                "... to say how a "
                 "task's configuration reaches the environment before its reset"
             )
         if max_attempts < 1:
@@ -131,7 +152,9 @@ class CurriculumEnv(PufferEnv):
             returns = np.zeros(num_agents, dtype=np.float64)
         self._env: Any = env
         self._curriculum = curriculum
-        self._draws_at_once = isinstance(curriculum, Curriculum)  # and is no wrapper, which is to be asked
+        self._draws_at_once = isinstance(
+            curriculum, Curriculum
+        )  # and is no wrapper, which is to be asked
         self._reuse_configs = reuse_configs
         self._apply_task = apply_task
         self._read_rewards = episode_rewards
@@ -155,15 +178,20 @@ class CurriculumEnv(PufferEnv):
         return self._episode.task
 
     def reset(self, seed: int | None = None) -> tuple[np.ndarray, Any]:
-        """Begin an episode with a new task. Returns the environment's observations (num_agents, ...) and infos.
+        """Begin an episode with a new task. Returns the environment's observations (num_agents,
+        ...) and infos.
 
-        ``seed`` goes to the environment; the episodes that ``step()`` begins later get seeds derived from it.
+        ``seed`` goes to the environment; the episodes that ``step()`` begins later get seeds
+        derived from it.
         """
         self._seed = seed
         return self._begin_episode()
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any]:
-        """One step, after beginning an episode if none runs. Returns what the environment returns."""
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any]:
+        """One step, after beginning an episode if none runs. Returns what the environment
+        returns."""
         # Every line here counts: mettagrid leaves the processor's caches cold.
         episode = self._episode
         step = episode.step
@@ -222,8 +250,10 @@ class CurriculumEnv(PufferEnv):
             reason = None  # whose traceback refers to this frame, and so to the configuration
             return outcome
         raise InvalidTasksError(
-            f"every task was invalid: {self._max_attempts} tasks in a row were refused, the last one because of "
-            f"{type(reason).__name__}: {reason}. Check the buckets and overrides of the task generator"
+            f"every task was invalid: {self._max_attempts} tasks in a row were refused, the last "
+            "one because of "
+            f"{type(reason).__name__}: {reason}. Check the buckets and overrides of the task "
+            "generator"
         ) from reason
 
     def _retire(self, task_id: int, error: Exception) -> None:
@@ -238,7 +268,10 @@ class CurriculumEnv(PufferEnv):
         episode = self._episode
         task, episode.task, episode.step = episode.task, None, None
         if task is None:
-            raise RuntimeError("an episode ended that never began: call reset() or step() on CurriculumEnv, not on its env")
+            raise RuntimeError(
+                "an episode ended that never began: call reset() or step() on CurriculumEnv, not "
+                "on its env"
+            )
         rewards: Any = episode.returns
         if self._read_rewards is not None:
             rewards = self._read_rewards(self._env)
@@ -257,7 +290,8 @@ class CurriculumEnv(PufferEnv):
             ended.update(self._read_stats(self._env))
         return {**infos, **ended} if isinstance(infos, dict) else [*infos, ended]
 
-    # PufferLib's native backend wants lists of dicts from send() and async_reset(), which mettagrid's infos are not.
+    # PufferLib's native backend wants lists of dicts from send() and async_reset(), which
+    # mettagrid's infos are not.
     def async_reset(self, seed: int | None = None) -> None:
         _, infos = self.reset(seed)
         self._env.infos = [infos] if isinstance(infos, dict) else infos
@@ -276,7 +310,8 @@ class CurriculumEnv(PufferEnv):
         return self._env.done
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for what this object lacks; its own names are missing while it is being unpickled.
+        # Reached only for what this object lacks; its own names are missing while it is being
+        # unpickled.
         if name in _OWN_NAMES:
             raise AttributeError(name)
         return getattr(self._env, name)
@@ -311,13 +346,15 @@ def _step_and_sum(env: Any, returns: np.ndarray, actions: np.ndarray) -> Any:
 
 
 def _all_over(terminals: np.ndarray, truncations: np.ndarray) -> bool:
-    # mettagrid asks the first two itself at every step, so they are quick; the third is for agents that end differently.
+    # mettagrid asks the first two itself at every step, so they are quick; the third is for agents
+    # that end differently.
     return bool(terminals.all() or truncations.all() or np.logical_or(terminals, truncations).all())
 
 
 def _forget_closed_simulation(env: Any) -> None:
-    # MettaGridPufferEnv.reset() closes the running simulation, then builds the next one; when that fails it keeps the
-    # closed one and closes it again at the next reset, which raises AttributeError.
+    # MettaGridPufferEnv.reset() closes the running simulation, then builds the next one; when that
+    # fails it keeps the closed one and closes it again at the next reset, which raises
+    # AttributeError.
     mettagrid = sys.modules.get("mettagrid.envs.mettagrid_puffer_env")
     if mettagrid is not None and isinstance(env, mettagrid.MettaGridPufferEnv):
         env._sim = None

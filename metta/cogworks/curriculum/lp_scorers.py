@@ -1,10 +1,12 @@
 """Scorers: what is known of a task's learning, and what the task is worth.
 
-:class:`LPScorer` is the interface. A scorer whose whole state is in declared columns derives from :class:`ColumnScorer`: it
-works across processes, is checkpointed, and costs no search per completion. The rules are pure functions at the top.
+:class:`LPScorer` is the interface. A scorer whose whole state is in declared columns derives from
+:class:`ColumnScorer`: it works across processes, is checkpointed, and costs no search per
+completion. The rules are pure functions at the top.
 
-Scores arrive as received, or clipped (``LearningProgressConfig.score_normalization``). The averages keep that scale; the
-range of all scores, ``low`` to ``high``, is applied when a task is scored, so that a new record does not look like forgetting.
+Scores arrive as received, or clipped (``LearningProgressConfig.score_normalization``). The averages
+keep that scale; the range of all scores, ``low`` to ``high``, is applied when a task is scored, so
+that a new record does not look like forgetting.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from metta.cogworks.curriculum.learning_progress_algorithm import LearningProgressConfig
     from metta.cogworks.curriculum.task_tracker import TaskTracker
 
-# -- rules ------------------------------------------------------------------------------------------------------------------
+# -- rules -----------------------------------------------------------------------------------------
 
 BASELINE_LIMIT = 0.75  # a first score above it would leave too little room above the baseline
 
@@ -30,30 +32,32 @@ BASELINE_LIMIT = 0.75  # a first score above it would leave too little room abov
 def reweight(p: Any, theta: float) -> Any:
     """R(p) = p(1−θ) / (p + θ(1−2p)), for floats and arrays.
 
-    θ = 0.5 is the identity; a smaller θ magnifies changes near p = 0. Kanitscheider et al. 2021, eq. 2.
+    θ = 0.5 is the identity; a smaller θ magnifies changes near p = 0. Kanitscheider et al. 2021,
+    eq. 2.
     """
     return p * (1.0 - theta) / (p + theta * (1.0 - 2.0 * p))
 
 
 def bidirectional_progress(fast: Any, slow: Any, theta: float) -> Any:
-    """L = |R(f) − R(g)|: change in either direction, so that forgetting counts too. Kanitscheider et al. 2021, eq. 1."""
+    """L = |R(f) − R(g)|: change in either direction, so that forgetting counts too. Kanitscheider
+    et al. 2021, eq. 1."""
     return abs(reweight(fast, theta) - reweight(slow, theta))
 
 
 def basic_alpha(n: float, initial: float, decay: float) -> float:
-    """α_n = initial / (1 + decay·n): the weight of the score that follows n completions. It falls as 1/n, so that the
-    average converges (Robbins and Monro 1951)."""
+    """α_n = initial / (1 + decay·n): the weight of the score that follows n completions. It falls
+    as 1/n, so that the average converges (Robbins and Monro 1951)."""
     return initial / (1.0 + decay * n)
 
 
-# -- interface --------------------------------------------------------------------------------------------------------------
+# -- interface -------------------------------------------------------------------------------------
 
 
 class LPScorer(ABC):
     """A strategy that turns completions into a learning-progress score per task.
 
-    Declare ``columns`` to keep state in the shared pool and reach it through ``self.tracker.get_column`` and ``set_column``;
-    state kept in attributes stays in this process.
+    Declare ``columns`` to keep state in the shared pool and reach it through
+    ``self.tracker.get_column`` and ``set_column``; state kept in attributes stays in this process.
     """
 
     columns: ClassVar[tuple[Column, ...]] = ()
@@ -70,7 +74,10 @@ class LPScorer(ABC):
     def tracker(self) -> TaskTracker:
         """The tracker this scorer was bound to. RuntimeError before that."""
         if self._tracker is None:
-            raise RuntimeError(f"{type(self).__name__} is not bound to a tracker: pass it to LearningProgressAlgorithm")
+            raise RuntimeError(
+                f"{type(self).__name__} is not bound to a tracker: pass it to "
+                "LearningProgressAlgorithm"
+            )
         return self._tracker
 
     @abstractmethod
@@ -91,7 +98,8 @@ class LPScorer(ABC):
 
     @abstractmethod
     def get_state(self) -> dict[str, Any]:
-        """State beyond the declared columns: plain arrays, numbers and strings. Empty if there is none."""
+        """State beyond the declared columns: plain arrays, numbers and strings. Empty if there is
+        none."""
 
     @abstractmethod
     def load_state(self, state: dict[str, Any]) -> None:
@@ -105,8 +113,8 @@ class LPScorer(ABC):
 class ColumnScorer(LPScorer, ABC):
     """A scorer whose state is in its columns and nowhere else.
 
-    ``explores`` says whether the score itself makes unknown tasks attractive; otherwise the algorithm adds an exploration
-    bonus.
+    ``explores`` says whether the score itself makes unknown tasks attractive; otherwise the
+    algorithm adds an exploration bonus.
     """
 
     explores: ClassVar[bool] = False
@@ -122,18 +130,22 @@ class ColumnScorer(LPScorer, ABC):
 
     @abstractmethod
     def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        """Add a completion of score ``x`` to the row at ``v[b:]``, which had ``n`` before. ``clock`` counts the pool's.
+        """Add a completion of score ``x`` to the row at ``v[b:]``, which had ``n`` before.
+        ``clock`` counts the pool's.
 
-        ``v[SCORE_LOW]`` and ``v[SCORE_HIGH]`` are the range of all scores so far, this one included.
+        ``v[SCORE_LOW]`` and ``v[SCORE_HIGH]`` are the range of all scores so far, this one
+        included.
         """
 
     @abstractmethod
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        """Learning progress of the row at ``v[b:]``, on the scale where scores from ``low`` to ``high`` are 0 to 1."""
+        """Learning progress of the row at ``v[b:]``, on the scale where scores from ``low`` to
+        ``high`` are 0 to 1."""
 
     @abstractmethod
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        """Learning progress of many rows, shape ``(n, row_size)``; equal to :meth:`score_row` of each."""
+        """Learning progress of many rows, shape ``(n, row_size)``; equal to :meth:`score_row` of
+        each."""
 
     def score_task(self, task_id: int, tracker: TaskTracker) -> float:
         with tracker.table as table:
@@ -196,16 +208,17 @@ def pool_stats(table: TaskTable) -> dict[str, float]:
     }
 
 
-# -- scorers ----------------------------------------------------------------------------------------------------------------
+# -- scorers ---------------------------------------------------------------------------------------
 
 
 class BidirectionalLPScorer(ColumnScorer):
     """Progress as the distance between a fast and a slow average of the score above a baseline.
 
-    With x in [0, 1]: at the first completion  b = min(x, 0.75),  f = g = y;  later  f += α(y − f),  g += αk(y − g),  where
-    y = clip((x − b)/(1 − b), 0, 1) (or x without ``use_baseline_normalization``), α = ``ema_timescale`` and
-    k = ``slow_timescale_factor``. Score: |R(f) − R(g)| with θ = ``progress_smoothing``. The columns hold b and the averages
-    of max(x, b) on the scale of the scores; the affine map to y commutes with averaging.
+    With x in [0, 1]: at the first completion  b = min(x, 0.75),  f = g = y;  later  f += α(y − f),
+    g += αk(y − g),  where y = clip((x − b)/(1 − b), 0, 1) (or x without
+    ``use_baseline_normalization``), α = ``ema_timescale`` and k = ``slow_timescale_factor``. Score:
+    |R(f) − R(g)| with θ = ``progress_smoothing``. The columns hold b and the averages of max(x, b)
+    on the scale of the scores; the affine map to y commutes with averaging.
     """
 
     columns = (
@@ -236,22 +249,30 @@ class BidirectionalLPScorer(ColumnScorer):
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
         zero = v[b + self._baseline] if self._normalise else low
         unit = 1.0 / (high - zero)
-        return bidirectional_progress((v[b + self._fast] - zero) * unit, (v[b + self._slow] - zero) * unit, self._theta)
+        return bidirectional_progress(
+            (v[b + self._fast] - zero) * unit, (v[b + self._slow] - zero) * unit, self._theta
+        )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         zero = rows[:, self._baseline] if self._normalise else low
         unit = 1.0 / (high - zero)
-        return bidirectional_progress((rows[:, self._fast] - zero) * unit, (rows[:, self._slow] - zero) * unit, self._theta)
+        return bidirectional_progress(
+            (rows[:, self._fast] - zero) * unit, (rows[:, self._slow] - zero) * unit, self._theta
+        )
 
 
 class SignedLPScorer(ColumnScorer):
     """The guide's variant: the sigmoid of the signed difference, plus smoothing.
 
-    1 / (1 + exp(−(f − g))) + θ, with the averages of :class:`BidirectionalLPScorer` without a baseline. Between 0.27 + θ and
-    0.73 + θ whatever happens, so that sampling in proportion to it is close to uniform.
+    1 / (1 + exp(−(f − g))) + θ, with the averages of :class:`BidirectionalLPScorer` without a
+    baseline. Between 0.27 + θ and 0.73 + θ whatever happens, so that sampling in proportion to it
+    is close to uniform.
     """
 
-    columns = (Column("fast_ema", "fast average of the score"), Column("slow_ema", "slow average of the score"))
+    columns = (
+        Column("fast_ema", "fast average of the score"),
+        Column("slow_ema", "slow average of the score"),
+    )
 
     def bind_columns(self, at: dict[str, int]) -> None:
         self._fast, self._slow = at["fast_ema"], at["slow_ema"]
@@ -267,27 +288,43 @@ class SignedLPScorer(ColumnScorer):
             v[b + self._slow] += self._slow_alpha * (x - v[b + self._slow])
 
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        return 1.0 / (1.0 + math.exp((v[b + self._slow] - v[b + self._fast]) / (high - low))) + self._theta
+        return (
+            1.0 / (1.0 + math.exp((v[b + self._slow] - v[b + self._fast]) / (high - low)))
+            + self._theta
+        )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        return 1.0 / (1.0 + np.exp((rows[:, self._slow] - rows[:, self._fast]) / (high - low))) + self._theta
+        return (
+            1.0 / (1.0 + np.exp((rows[:, self._slow] - rows[:, self._fast]) / (high - low)))
+            + self._theta
+        )
 
 
 class BasicLPScorer(ColumnScorer):
     """Standard deviation of the score: sqrt(max(0, E[x²] − E[x]²)).
 
-    The averages use α_n = ``basic_ema_initial_alpha`` / (1 + ``basic_ema_alpha_decay``·n). For a task with fewer than
-    ``min_samples_for_lp`` completions the score is blended, by ``exploration_blend_factor``, with 1/2, the largest standard
-    deviation that a score in [0, 1] can have.
+    The averages use α_n = ``basic_ema_initial_alpha`` / (1 + ``basic_ema_alpha_decay``·n). For a
+    task with fewer than ``min_samples_for_lp`` completions the score is blended, by
+    ``exploration_blend_factor``, with 1/2, the largest standard deviation that a score in [0, 1]
+    can have.
     """
 
     explores = True
-    columns = (Column("basic_mean", "average score"), Column("basic_mean_square", "average squared score"))
+    columns = (
+        Column("basic_mean", "average score"),
+        Column("basic_mean_square", "average squared score"),
+    )
 
     def bind_columns(self, at: dict[str, int]) -> None:
         self._mean, self._square = at["basic_mean"], at["basic_mean_square"]
-        self._initial, self._decay = self.config.basic_ema_initial_alpha, self.config.basic_ema_alpha_decay
-        self._blend, self._enough = self.config.exploration_blend_factor, self.config.min_samples_for_lp
+        self._initial, self._decay = (
+            self.config.basic_ema_initial_alpha,
+            self.config.basic_ema_alpha_decay,
+        )
+        self._blend, self._enough = (
+            self.config.exploration_blend_factor,
+            self.config.min_samples_for_lp,
+        )
 
     def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
         if n == 0.0:
@@ -300,19 +337,29 @@ class BasicLPScorer(ColumnScorer):
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
         mean = v[b + self._mean]
         deviation = math.sqrt(max(0.0, v[b + self._square] - mean * mean)) / (high - low)
-        return deviation if v[b + 2] >= self._enough else (1.0 - self._blend) * deviation + self._blend * 0.5
+        return (
+            deviation
+            if v[b + 2] >= self._enough
+            else (1.0 - self._blend) * deviation + self._blend * 0.5
+        )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         mean = rows[:, self._mean]
         deviation = np.sqrt(np.maximum(0.0, rows[:, self._square] - mean * mean)) / (high - low)
-        return np.where(rows[:, 2] >= self._enough, deviation, (1.0 - self._blend) * deviation + self._blend * 0.5)
+        return np.where(
+            rows[:, 2] >= self._enough,
+            deviation,
+            (1.0 - self._blend) * deviation + self._blend * 0.5,
+        )
 
 
 class LearnabilityScorer(ColumnScorer):
-    """Learnability p(1 − p): the variance of success, largest for tasks that succeed half of the time.
+    """Learnability p(1 − p): the variance of success, largest for tasks that succeed half of the
+    time.
 
-    Rutherford et al., "No regrets: investigating and improving regret approximations for curriculum discovery", 2024. p is the
-    exponential average of the score with α = ``ema_timescale``; a task without completions counts as p = 1/2.
+    Rutherford et al., "No regrets: investigating and improving regret approximations for curriculum
+    discovery", 2024. p is the exponential average of the score with α = ``ema_timescale``; a task
+    without completions counts as p = 1/2.
     """
 
     explores = True
@@ -335,41 +382,57 @@ class LearnabilityScorer(ColumnScorer):
         return p * (1.0 - p)
 
 
-# E[sigmoid(N(t, v))] is about sigmoid(t / sqrt(1 + πv/8)): MacKay, "The evidence framework applied to classification networks",
-# Neural Computation 4, 1992.
+# E[sigmoid(N(t, v))] is about sigmoid(t / sqrt(1 + πv/8)): MacKay, "The evidence framework applied
+# to classification networks", Neural Computation 4, 1992.
 _LOGISTIC_NORMAL = math.pi / 8.0
-# Where a default has no other source it is the middle of the range within which the simulated learners do equally well, to 0.03
-# of the oracle's gain (docs/evidence.md).
-_VAR_LEVEL0 = 8.0  # of the prior log-odds: nearly every success rate is equally plausible, 0 and 1 a little more
+# Where a default has no other source it is the middle of the range within which the simulated
+# learners do equally well, to 0.03 of the oracle's gain (docs/evidence.md).
+# of the prior log-odds: nearly every success rate is equally plausible, 0 and 1 a little more
+_VAR_LEVEL0 = 8.0
 _LEAST_VARIANCE = 0.02  # of an outcome: even a success that never failed carries some information
 _LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
-# Limits of the slope, in units of ema_timescale. Where the level is at its own limit the slope would grow with every completion
-# that says nothing new, and a task that changes after thousands of them would be noticed too late. A slope below the lower limit
-# is worth nothing anyway; the upper one is ten times what is expected of a new task.
+# Limits of the slope, in units of ema_timescale. Where the level is at its own limit the slope
+# would grow with every completion that says nothing new, and a task that changes after thousands of
+# them would be noticed too late. A slope below the lower limit is worth nothing anyway; the upper
+# one is ten times what is expected of a new task.
 _LEAST_SLOPE, _MOST_SLOPE = -0.5, 2.5
 _RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
 _LEAST_SLOPE_VARIANCE = 1e-12
 
 
 def expected_positive(mean: Any, deviation: Any, exp: Any) -> Any:
-    """E[max(s, 0)] for s ~ N(mean, deviation²):  m·Φ(m/σ) + σ·φ(m/σ).  ``exp`` is ``math.exp`` or ``np.exp``.
+    """E[max(s, 0)] for s ~ N(mean, deviation²):  m·Φ(m/σ) + σ·φ(m/σ).  ``exp`` is ``math.exp`` or
+    ``np.exp``.
 
-    Φ by Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.17, absolute error below 7.5e-8.
+    Φ by Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.17, absolute error below
+    7.5e-8.
     """
     a = abs(mean / deviation)
     density = 0.3989422804014327 * exp(-0.5 * a * a)
     t = 1.0 / (1.0 + 0.2316419 * a)
-    tail = density * t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
+    tail = (
+        density
+        * t
+        * (
+            0.319381530
+            + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429)))
+        )
+    )
     # E[max(s, 0)] of a mean m >= 0 is m + (that of -m), and that of -|m| is σ(φ(a) − a·(1 − Φ(a))).
     rest = density - a * tail
-    return deviation * (rest + abs(rest)) * 0.5 + (mean + abs(mean)) * 0.5  # far out the approximation falls below 0
+    return (
+        deviation * (rest + abs(rest)) * 0.5 + (mean + abs(mean)) * 0.5
+    )  # far out the approximation falls below 0
 
 
-def expected_gain(level: Any, slope: Any, var_level: Any, var_slope: Any, exp: Any, sqrt: Any) -> Any:
-    """p (1 − p)² · E[max(slope, 0)]  with  p = sigmoid(level / sqrt(1 + π/8 · var_level)), for floats and arrays.
+def expected_gain(
+    level: Any, slope: Any, var_level: Any, var_slope: Any, exp: Any, sqrt: Any
+) -> Any:
+    """p (1 − p)² · E[max(slope, 0)]  with  p = sigmoid(level / sqrt(1 + π/8 · var_level)), for
+    floats and arrays.
 
-    dp/dn = p(1 − p)·slope is the logistic learning curve (Thurstone 1930): what one more completion is expected to add to the
-    success rate. The further factor (1 − p) is the room that is left.
+    dp/dn = p(1 − p)·slope is the logistic learning curve (Thurstone 1930): what one more completion
+    is expected to add to the success rate. The further factor (1 − p) is the room that is left.
     """
     p = 1.0 / (1.0 + exp(-level / sqrt(1.0 + _LOGISTIC_NORMAL * var_level)))
     q = 1.0 - p
@@ -383,28 +446,34 @@ def _rescaled(level: float, factor: float, offset: float) -> float:
 
 
 class PosteriorLPScorer(ColumnScorer):
-    """Learning progress with error bars: a trend in log-odds, and the success that one more completion is expected to add.
+    """Learning progress with error bars: a trend in log-odds, and the success that one more
+    completion is expected to add.
 
-    Per task θ, the log-odds of success, and β, its change per completion, with covariance P: an extended Kalman filter, which
-    for Bernoulli outcomes is dynamic logistic regression (West, Harrison and Migon, "Dynamic generalized linear models and
-    Bayesian forecasting", JASA 80, 1985). A completion y in [0, 1], Δ rounds after the last one:
+    Per task θ, the log-odds of success, and β, its change per completion, with covariance P: an
+    extended Kalman filter, which for Bernoulli outcomes is dynamic logistic regression (West,
+    Harrison and Migon, "Dynamic generalized linear models and Bayesian forecasting", JASA 80,
+    1985). A completion y in [0, 1], Δ rounds after the last one:
 
         predict   θ += β;   P00 += 2 P01 + P11 + q_θ Δ;   P01 += P11;   P11 += q_β
-        correct   p = sigmoid(θ / sqrt(1 + π/8 P00)),   h = max(p(1 − p), 0.02),   g = 1 / (1 + h P00),   e = (y − p) g
+        correct   p = sigmoid(θ / sqrt(1 + π/8 P00));   h = max(p(1 − p), 0.02)
+                  g = 1 / (1 + h P00);   e = (y − p) g
                   θ += P00 e;   β += P01 e;   P00, P01 *= g;   P11 −= P01² h g
 
-    h is both dp/dθ and the variance of y, so that the innovation variance h² P00 + h gives the gain P / (1 + h P00).
-    A round is as many completions of the pool as it has tasks. The score is :func:`expected_gain`, with P00 + q_θ Δ.
+    h is both dp/dθ and the variance of y, so that the innovation variance h² P00 + h gives the gain
+    P / (1 + h P00). A round is as many completions of the pool as it has tasks. The score is
+    :func:`expected_gain`, with P00 + q_θ Δ.
 
-    A new task has a wide prior, a task that is not tried widens again, and a task that pays at random is known not to change: so
-    no bonus is added for either. ``exploration_bonus`` is how fast an untried task becomes unknown again (q_θ = 0.015 · bonus);
-    α = ``ema_timescale`` is how fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
+    A new task has a wide prior, a task that is not tried widens again, and a task that pays at
+    random is known not to change: so no bonus is added for either. ``exploration_bonus`` is how
+    fast an untried task becomes unknown again (q_θ = 0.015 · bonus); α = ``ema_timescale`` is how
+    fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
     change by q_β = (0.02 α)² per completion.
 
-    y is the score on the task's own scale, from the lowest score of the pool to the highest of the task (but at least 2 % of
-    the pool's range), so that tasks with small rewards count as much as others. When the record of a task that had paid before
-    rises, or the lowest score of the pool falls, its success rate is moved to the new scale, as the scores are. The level
-    stays within ±6, the slope within −0.5 α and 2.5 α.
+    y is the score on the task's own scale, from the lowest score of the pool to the highest of the
+    task (but at least 2 % of the pool's range), so that tasks with small rewards count as much as
+    others. When the record of a task that had paid before rises, or the lowest score of the pool
+    falls, its success rate is moved to the new scale, as the scores are. The level stays within ±6,
+    the slope within −0.5 α and 2.5 α.
     """
 
     explores = True
@@ -423,7 +492,12 @@ class PosteriorLPScorer(ColumnScorer):
     def bind_columns(self, at: dict[str, int]) -> None:
         self._level, self._slope = at["level"], at["slope"]
         self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
-        self._last, self._record, self._unit, self._origin = at["last_clock"], at["record"], at["unit"], at["origin"]
+        self._last, self._record, self._unit, self._origin = (
+            at["last_clock"],
+            at["record"],
+            at["unit"],
+            at["origin"],
+        )
         self._slope0 = 0.25 * self.config.ema_timescale
         self._least_slope = _LEAST_SLOPE * self.config.ema_timescale
         self._most_slope = _MOST_SLOPE * self.config.ema_timescale
@@ -433,8 +507,19 @@ class PosteriorLPScorer(ColumnScorer):
         self._header = self.tracker.table.header
 
     def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        if v[b + self._p11] == 0.0:  # nothing is known here: at the first completion, or where only the documented row is shared
-            level, slope, p00, p01, p11, age = 0.0, self._slope0, _VAR_LEVEL0, 0.0, self._var_slope0, 0.0
+        if (
+            v[b + self._p11] == 0.0
+            # nothing is known here: at the first completion, or where only the documented row is
+            # shared
+        ):
+            level, slope, p00, p01, p11, age = (
+                0.0,
+                self._slope0,
+                _VAR_LEVEL0,
+                0.0,
+                self._var_slope0,
+                0.0,
+            )
             origin = record = v[SCORE_LOW]
             unit = 0.0
         else:
@@ -490,14 +575,20 @@ class PosteriorLPScorer(ColumnScorer):
 
     def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
         if v[b + self._p11] == 0.0:
-            return expected_gain(0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt)
+            return expected_gain(
+                0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt
+            )
         age = (clock - v[b + self._last]) / (self._header[ACTIVE] or 1)
         var_level = v[b + self._p00] + self._level_drift * age
-        return expected_gain(v[b + self._level], v[b + self._slope], var_level, v[b + self._p11], math.exp, math.sqrt)
+        return expected_gain(
+            v[b + self._level], v[b + self._slope], var_level, v[b + self._p11], math.exp, math.sqrt
+        )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         unseen = rows[:, self._p11] == 0.0
-        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (self._level_drift / (self._header[ACTIVE] or 1))
+        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (
+            self._level_drift / (self._header[ACTIVE] or 1)
+        )
         slope, var_slope = rows[:, self._slope], rows[:, self._p11]
         if unseen.any():
             var_level = np.where(unseen, _VAR_LEVEL0, var_level)

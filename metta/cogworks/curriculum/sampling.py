@@ -1,7 +1,8 @@
 """From what a task is worth to how often it is drawn: pure functions of one array.
 
-Every function takes ``worth``, float64 of shape ``(n,)``, larger is better, and returns probabilities of the same shape that
-are at least 0 and sum to 1. With nothing to tell the tasks apart the result is uniform. ``n`` is at least 1.
+Every function takes ``worth``, float64 of shape ``(n,)``, larger is better, and returns
+probabilities of the same shape that are at least 0 and sum to 1. With nothing to tell the tasks
+apart the result is uniform. ``n`` is at least 1.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def zscore_softmax(worth: np.ndarray, amplification: float) -> np.ndarray:
 def zscore_sigmoid(worth: np.ndarray, amplification: float) -> np.ndarray:
     """p_i ∝ 1 / (1 + exp(−amplification · z_i)).
 
-    Bounded above: however much better a task is, it gets at most twice what an average one gets. With 10 % of the tasks at
-    z = 3 and the rest at z = −1/3, amplification 1, the former get 20 % of the samples.
+    Bounded above: however much better a task is, it gets at most twice what an average one gets.
+    With 10 % of the tasks at z = 3 and the rest at z = −1/3, amplification 1, the former get 20 %
+    of the samples.
     """
     return _normalised(_sigmoid(amplification * z_scores(worth)))
 
@@ -49,8 +51,9 @@ def zscore_sigmoid(worth: np.ndarray, amplification: float) -> np.ndarray:
 def quantile_sigmoid(worth: np.ndarray, amplification: float, quantile: float) -> np.ndarray:
     """p_i ∝ 1 / (1 + exp(−amplification · (z_i − Q_quantile(z)))).
 
-    The sigmoid's centre follows the pool: about 1 − quantile of the tasks are on its upper half. Kanitscheider et al.,
-    "Multi-task curriculum learning in a complex, visual, hard-exploration domain: Minecraft", 2021, appendix.
+    The sigmoid's centre follows the pool: about 1 − quantile of the tasks are on its upper half.
+    Kanitscheider et al., "Multi-task curriculum learning in a complex, visual, hard-exploration
+    domain: Minecraft", 2021, appendix.
     """
     z = z_scores(worth)
     return _normalised(_sigmoid(amplification * (z - np.quantile(z, quantile))))
@@ -62,7 +65,8 @@ def temperature_softmax(worth: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def power(worth: np.ndarray, exponent: float) -> np.ndarray:
-    """p_i ∝ max(w_i, 0)^exponent. Exponent 1 is proportional sampling, 0 uniform over the tasks of positive worth."""
+    """p_i ∝ max(w_i, 0)^exponent. Exponent 1 is proportional sampling, 0 uniform over the tasks of
+    positive worth."""
     positive = np.maximum(worth, 0.0)
     top = positive.max()
     if top <= 0.0:
@@ -74,7 +78,8 @@ def power(worth: np.ndarray, exponent: float) -> np.ndarray:
 
 
 def _raised(x: np.ndarray, exponent: float) -> np.ndarray:
-    """x^exponent, by squaring where the exponent is a small whole number: several times faster than pow."""
+    """x^exponent, by squaring where the exponent is a small whole number: several times faster than
+    pow."""
     n = int(exponent)
     if n != exponent or not 1 <= n <= 64:
         return x**exponent

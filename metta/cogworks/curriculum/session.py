@@ -1,20 +1,24 @@
-"""Sessions: named shared memory that several processes open, and that nobody has to remember to remove.
+"""Sessions: named shared memory that several processes open, and that nobody has to remember to
+remove.
 
-A session is two files in the system's shared-memory directory. One is mapped by every process that opens the session. Two bytes
-of the other are locked with POSIX record locks, which the kernel drops the moment their holder dies, however it dies:
+A session is two files in the system's shared-memory directory. One is mapped by every process that
+opens the session. Two bytes of the other are locked with POSIX record locks, which the kernel drops
+the moment their holder dies, however it dies:
 
 * byte 0, exclusive, is the mutex of the pool (:class:`Lock`);
-* byte 1, shared, is held by every process that has the session open. Whoever can take it exclusively is alone: when leaving,
-  it removes the files; when opening, they are the leftover of a crash and the memory is made anew.
+* byte 1, shared, is held by every process that has the session open. Whoever can take it
+  exclusively is alone: when leaving, it removes the files; when opening, they are the leftover of a
+  crash and the memory is made anew.
 
-Record locks belong to a process and vanish when it closes *any* descriptor of the file. So a process opens the locked file of a
-session once (:data:`_SESSIONS`), and the mapping, which keeps a descriptor for as long as anybody has a view of it, is of the
-other file. Record locks do not exclude the threads of a process, which a thread lock does, and a forked child does not inherit
+Record locks belong to a process and vanish when it closes *any* descriptor of the file. So a
+process opens the locked file of a session once (:data:`_SESSIONS`), and the mapping, which keeps a
+descriptor for as long as anybody has a view of it, is of the other file. Record locks do not
+exclude the threads of a process, which a thread lock does, and a forked child does not inherit
 them: it takes its own share of byte 1 before ``fork`` returns in the parent.
 
-Removal: by ``release``, at normal exit, after an exception, and on SIGTERM where the program has no handler of its own.
-SIGKILL and ``os._exit`` leave removal to the processes that remain, and the end of all of them at once to the next user of the
-name or to :func:`clean_sessions`.
+Removal: by ``release``, at normal exit, after an exception, and on SIGTERM where the program has no
+handler of its own. SIGKILL and ``os._exit`` leave removal to the processes that remain, and the end
+of all of them at once to the next user of the name or to :func:`clean_sessions`.
 """
 
 from __future__ import annotations
@@ -48,7 +52,8 @@ _MAGIC = b"mettacur"
 _MUTEX, _PRESENCE = 0, 1
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CLOSED = -1  # in place of a file descriptor
-_PATIENCE_SECONDS = 5.0  # how long an ending process waits for its other threads; a change of the pool takes microseconds
+# how long an ending process waits for its other threads; a change of the pool takes microseconds
+_PATIENCE_SECONDS = 5.0
 
 
 class SessionMismatchError(ValueError):
@@ -60,7 +65,8 @@ class SessionClosedError(RuntimeError):
 
 
 class Lock:
-    """Mutex between the threads of this process and, given a file descriptor, between processes. Re-entrant.
+    """Mutex between the threads of this process and, given a file descriptor, between processes.
+    Re-entrant.
 
     ``depth`` is how often the current holder has taken it; only the holder may read it.
     """
@@ -74,7 +80,8 @@ class Lock:
         _LOCKS.add(self)
 
     def acquire(self) -> None:
-        """Wait for the lock. A holder that was killed has already lost it. SessionClosedError after :meth:`Session.leave`."""
+        """Wait for the lock. A holder that was killed has already lost it. SessionClosedError after
+        :meth:`Session.leave`."""
         self._thread.acquire()
         if self.depth == 0 and self._fd is not None:
             try:
@@ -102,12 +109,16 @@ class Lock:
     def _not_taken(self, error: BaseException) -> None:
         try:
             if self._fd == _CLOSED:
-                raise SessionClosedError("this session was closed in this process: open it again to use its pool") from None
+                raise SessionClosedError(
+                    "this session was closed in this process: open it again to use its pool"
+                ) from None
             if isinstance(error, OSError) and error.errno == errno.EDEADLK:
                 _poll_lock(self._fd, fcntl.LOCK_EX, _MUTEX)
                 return
             raise error
-        except BaseException:  # a signal handler may have raised after the lock was taken: hand back all of it
+        except (
+            BaseException
+        ):  # a signal handler may have raised after the lock was taken: hand back all of it
             if self._fd is not None and self._fd != _CLOSED:
                 fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _MUTEX)
             self._thread.release()
@@ -124,14 +135,18 @@ _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 class Session:
     """This process's hold on one session. ``memory`` is the shared bytes, zero when ``created``."""
 
-    def __init__(self, session_id: str, fd: int, memory: memoryview, created: bool, layout: dict[str, Any]):
+    def __init__(
+        self, session_id: str, fd: int, memory: memoryview, created: bool, layout: dict[str, Any]
+    ):
         self.session_id = session_id
         self.layout = layout
         self.created = created
         self.memory = memory
         self.lock = Lock(fd)
         self._fd = fd
-        self._references = [None]  # as many as there are users; a list, because its methods cannot be interrupted
+        self._references = [
+            None
+        ]  # as many as there are users; a list, because its methods cannot be interrupted
 
     @property
     def is_open(self) -> bool:
@@ -147,9 +162,9 @@ class Session:
     def release(self, wait: bool = True) -> None:
         """Drop one reference; without any, the session is left.
 
-        ``wait=False`` is for finalizers: the garbage collector may run them inside a change of another session's pool, where
-        waiting could block two processes for ever. What cannot be done at once is then done with the next session that is
-        opened or released, or at exit.
+        ``wait=False`` is for finalizers: the garbage collector may run them inside a change of
+        another session's pool, where waiting could block two processes for ever. What cannot be
+        done at once is then done with the next session that is opened or released, or at exit.
         """
         self._references.pop()
         if not self._references and _REGISTRY.acquire(wait):
@@ -164,13 +179,18 @@ class Session:
         return not self._references
 
     def leave(self, wait: bool = True) -> None:
-        """Stop using the session, and remove it if no other process does. Views of the memory stay readable.
+        """Stop using the session, and remove it if no other process does. Views of the memory stay
+        readable.
 
-        A thread in the middle of a change finishes it first. ``wait=False``: does nothing if anybody is in the middle of one.
-        A signal handler may interrupt this and call it again.
+        A thread in the middle of a change finishes it first. ``wait=False``: does nothing if
+        anybody is in the middle of one. A signal handler may interrupt this and call it again.
         """
         thread_lock = self.lock._thread
-        taken = thread_lock.acquire(timeout=_PATIENCE_SECONDS) if wait else thread_lock.acquire(blocking=False)
+        taken = (
+            thread_lock.acquire(timeout=_PATIENCE_SECONDS)
+            if wait
+            else thread_lock.acquire(blocking=False)
+        )
         if not taken and not wait:
             return
         try:
@@ -214,7 +234,8 @@ def open_session(session_id: str, nbytes: int, layout: dict[str, Any]) -> Sessio
     """
     if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
         raise ValueError(
-            f"session_id={session_id!r} cannot name a session: use 1 to 100 letters, digits, '.', '_' or '-', "
+            f"session_id={session_id!r} cannot name a session: use 1 to 100 letters, digits, '.', "
+            "'_' or '-', "
             "beginning with a letter or digit"
         )
     with _registry():
@@ -264,16 +285,24 @@ def _open(session_id: str, nbytes: int, layout: dict[str, Any]) -> Session:
 
 def _create_memory(session_id: str, nbytes: int) -> memoryview:
     path = _memory_path(session_id)
-    path.unlink(missing_ok=True)  # a leftover; not to be written to, because somebody may still have it mapped
+    path.unlink(
+        missing_ok=True
+    )  # a leftover; not to be written to, because somebody may still have it mapped
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         _allocate(fd, nbytes)
     except (OSError, OverflowError) as error:
         os.close(fd)
-        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EFBIG, errno.ENOMEM, errno.EINVAL):
+        if isinstance(error, OSError) and error.errno not in (
+            errno.ENOSPC,
+            errno.EFBIG,
+            errno.ENOMEM,
+            errno.EINVAL,
+        ):
             raise
         raise MemoryError(
-            f"no shared memory for session {session_id!r}: asked for {nbytes:,} bytes in {path.parent} ({error}). "
+            f"no shared memory for session {session_id!r}: asked for {nbytes:,} bytes in "
+            f"{path.parent} ({error}). "
             "Use fewer tasks (num_active_tasks), enlarge the file system, remove leftovers with "
             "`tools/run.py sessions.clean`, or use_shared_memory=False in a single process"
         ) from error
@@ -281,7 +310,8 @@ def _create_memory(session_id: str, nbytes: int) -> memoryview:
 
 
 def _allocate(fd: int, nbytes: int) -> None:
-    # posix_fallocate reports a full file system here and now; a hole in the file would kill the process at first touch.
+    # posix_fallocate reports a full file system here and now; a hole in the file would kill the
+    # process at first touch.
     if sys.platform == "linux":
         os.posix_fallocate(fd, 0, nbytes)
     else:
@@ -305,7 +335,8 @@ def _read_layout(session_id: str, fd: int) -> dict[str, Any]:
     header = os.pread(fd, os.fstat(fd).st_size, 0)
     if header[:8] != _MAGIC:
         raise SessionMismatchError(
-            f"session {session_id!r} is held by something that is not a curriculum: choose another session_id"
+            f"session {session_id!r} is held by something that is not a curriculum: choose another "
+            "session_id"
         )
     (length,) = struct.unpack("<Q", header[8:16])
     return json.loads(header[16 : 16 + length])
@@ -321,17 +352,19 @@ def _check_layout(session_id: str, theirs: dict[str, Any], ours: dict[str, Any])
     ]
     if differences:
         raise SessionMismatchError(
-            f"session {session_id!r} is in use with another layout ({'; '.join(differences)}). Give every process the same "
+            f"session {session_id!r} is in use with another layout ({'; '.join(differences)}). "
+            "Give every process the same "
             "configuration, or this one another session_id"
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Exit
 
 
 class _Pending:
-    """What the main thread is in the middle of: a SIGTERM is answered when it is done, so that no file is left half made."""
+    """What the main thread is in the middle of: a SIGTERM is answered when it is done, so that no
+    file is left half made."""
 
     depth = 0
     sigterm = False
@@ -377,7 +410,10 @@ def _terminate() -> None:
 
 def _prepare_exit() -> None:
     """Leave all sessions however this process ends, as far as a process can know of its end."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
@@ -386,11 +422,12 @@ def _register_finalizer(_: object = None) -> None:
     multiprocessing.util.Finalize(None, _leave_all, exitpriority=-100)
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Fork
 
 
-# A parent that left between its child's birth and the child's rejoining would remove the session under it, so it waits.
+# A parent that left between its child's birth and the child's rejoining would remove the session
+# under it, so it waits.
 class _Fork(threading.local):
     joined: tuple[int, int] | None = None  # pipe by which the child says that it has
 
@@ -437,15 +474,18 @@ def _after_fork_in_child() -> None:
 atexit.register(_leave_all)
 _register_finalizer()
 multiprocessing.util.register_after_fork(Lock, _register_finalizer)
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
 
-# ---------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Listing and cleaning
 
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """A session on this machine: its name, bytes, time since it was made, and whether any process has it open."""
+    """A session on this machine: its name, bytes, time since it was made, and whether any process
+    has it open."""
 
     session_id: str
     nbytes: int
@@ -473,7 +513,8 @@ def list_sessions() -> list[SessionInfo]:
 
 
 def clean_sessions() -> list[SessionInfo]:
-    """Remove the sessions that no process has open, and return them. Live sessions are not touched."""
+    """Remove the sessions that no process has open, and return them. Live sessions are not
+    touched."""
     removed = []
     with _registry():
         for info in list_sessions():
@@ -495,7 +536,8 @@ def _if_dead(path: Path, action: Callable[[int], object]) -> bool:
     """
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        # The mutex first, as whoever opens the session: a session must not look alive because it is being looked at.
+        # The mutex first, as whoever opens the session: a session must not look alive because it is
+        # being looked at.
         if not (_try_lock(fd, fcntl.LOCK_EX, _MUTEX) and _try_lock(fd, fcntl.LOCK_EX, _PRESENCE)):
             return False
         action(fd)
@@ -531,7 +573,8 @@ def _is_at(path: Path, fd: int) -> bool:
 def _unlink_if_same(session_id: str, fd: int) -> None:
     path = _path(session_id)
     if _is_at(path, fd):
-        # The memory first: if this process dies in between, what is left is found by its other file.
+        # The memory first: if this process dies in between, what is left is found by its other
+        # file.
         _memory_path(session_id).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
@@ -556,7 +599,8 @@ def _wait_lock(fd: int, kind: int, byte: int) -> None:
 
 
 def _poll_lock(fd: int | None, kind: int, byte: int) -> None:
-    # The kernel looks for cycles between processes, not threads: two threads of two processes that use two sessions can look
-    # like one. Nobody waits while holding two of our locks, so waiting without sleeping in the kernel always ends.
+    # The kernel looks for cycles between processes, not threads: two threads of two processes that
+    # use two sessions can look like one. Nobody waits while holding two of our locks, so waiting
+    # without sleeping in the kernel always ends.
     while fd is not None and not _try_lock(fd, kind, byte):
         time.sleep(0.0002)

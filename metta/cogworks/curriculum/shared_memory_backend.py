@@ -1,7 +1,8 @@
-"""Memory for the task pool: the documented row, and the backends that hold rows in this process or share them between processes.
+"""Memory for the task pool: the documented row, and the backends that hold rows in this process or
+share them between processes.
 
-A backend owns bytes and a lock, nothing else. What the bytes mean is decided by :mod:`.task_table`. Sessions of shared memory
-(names, presence, removal) are in :mod:`.session`.
+A backend owns bytes and a lock, nothing else. What the bytes mean is decided by :mod:`.task_table`.
+Sessions of shared memory (names, presence, removal) are in :mod:`.session`.
 """
 
 from __future__ import annotations
@@ -19,25 +20,40 @@ from metta.cogworks.curriculum.session import Lock, Session, new_session_id, ope
 
 
 class TaskState(BaseModel):
-    """One task's row: the 13 documented float64 columns, in storage order, and those that components declare beside them."""
+    """One task's row: the 13 documented float64 columns, in storage order, and those that
+    components declare beside them."""
 
     model_config = ConfigDict(extra="forbid")
 
     task_id: int = Field(description="identity of the task, 0 to 2^53 - 1")
-    creation_time: float = Field(default=0.0, description="when the task entered the pool, seconds since the epoch")
+    creation_time: float = Field(
+        default=0.0, description="when the task entered the pool, seconds since the epoch"
+    )
     completion_count: int = Field(default=0, description="completed episodes")
-    reward_ema: float = Field(default=0.0, description="exponential average of the scores, as received")
+    reward_ema: float = Field(
+        default=0.0, description="exponential average of the scores, as received"
+    )
     lp_score: float = Field(default=0.0, description="learning progress, as the scorer measures it")
-    success_rate_ema: float = Field(default=0.0, description="exponential average of (score >= success_threshold)")
+    success_rate_ema: float = Field(
+        default=0.0, description="exponential average of (score >= success_threshold)"
+    )
     total_score: float = Field(default=0.0, description="sum of all scores")
     last_score: float = Field(default=0.0, description="score of the latest completion")
-    success_threshold: float = Field(default=0.5, description="score from which a completion counts as a success")
-    seed: float = Field(default=0.0, description="seed of the task's environment; the task id unless given")
-    generator_type: float = Field(default=0.0, description="a number that the creator of the task may use as it likes")
+    success_threshold: float = Field(
+        default=0.5, description="score from which a completion counts as a success"
+    )
+    seed: float = Field(
+        default=0.0, description="seed of the task's environment; the task id unless given"
+    )
+    generator_type: float = Field(
+        default=0.0, description="a number that the creator of the task may use as it likes"
+    )
     ema_squared: float = Field(default=0.0, description="exponential average of the squared scores")
     is_active: bool = Field(default=True, description="whether the slot holds a task")
 
-    columns: dict[str, float] = Field(default_factory=dict, description="the columns declared by components, by name")
+    columns: dict[str, float] = Field(
+        default_factory=dict, description="the columns declared by components, by name"
+    )
 
     @property
     def num_completions(self) -> int:
@@ -62,8 +78,9 @@ TASK_STRUCT_SIZE = len(BASE_COLUMNS)
 class TaskMemoryBackend(ABC):
     """What a tracker needs of a memory: rows of float64, a ring of recent scores, and a lock.
 
-    A backend written against these five methods alone shares the rows: the tracker copies them in and out around every
-    operation, which costs time proportional to ``max_tasks``. :class:`TableBackend` shares everything at constant cost.
+    A backend written against these five methods alone shares the rows: the tracker copies them in
+    and out around every operation, which costs time proportional to ``max_tasks``.
+    :class:`TableBackend` shares everything at constant cost.
     """
 
     max_tasks: int
@@ -76,12 +93,14 @@ class TaskMemoryBackend(ABC):
 
     @abstractmethod
     def get_completion_history(self) -> np.ndarray:
-        """Writable float64 view of the ring of recent scores, shape ``(completion_history_size,)``."""
+        """Writable float64 view of the ring of recent scores, shape
+        ``(completion_history_size,)``."""
 
     @abstractmethod
     def acquire_lock(self) -> AbstractContextManager[Any]:
-        """Context manager that excludes every other user of this memory, threads included. A tracker enters it once at a
-        time in a process, so that it need not be re-entrant; those of this module are."""
+        """Context manager that excludes every other user of this memory, threads included. A
+        tracker enters it once at a time in a process, so that it need not be re-entrant; those of
+        this module are."""
 
     @abstractmethod
     def clear(self) -> None:
@@ -95,15 +114,22 @@ class TaskMemoryBackend(ABC):
 class TableBackend(TaskMemoryBackend, ABC):
     """A backend whose memory is one flat buffer, so that a whole table fits in it.
 
-    Layout, every part aligned to 64 bytes: ``extra_bytes`` for the table, the history, ``max_tasks`` rows of
-    ``task_struct_size + extra_columns`` float64.
+    Layout, every part aligned to 64 bytes: ``extra_bytes`` for the table, the history,
+    ``max_tasks`` rows of ``task_struct_size + extra_columns`` float64.
     """
 
     lock: Lock
     memory: memoryview
     created: bool
 
-    def __init__(self, max_tasks: int, task_struct_size: int, completion_history_size: int, extra_columns: int, extra_bytes: int):
+    def __init__(
+        self,
+        max_tasks: int,
+        task_struct_size: int,
+        completion_history_size: int,
+        extra_columns: int,
+        extra_bytes: int,
+    ):
         for name, value, least in (
             ("max_tasks", max_tasks, 1),
             ("task_struct_size", task_struct_size, TASK_STRUCT_SIZE),
@@ -112,7 +138,9 @@ class TableBackend(TaskMemoryBackend, ABC):
             ("extra_bytes", extra_bytes, 0),
         ):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name}={value!r} is not allowed: give an integer of at least {least}")
+                raise ValueError(
+                    f"{name}={value!r} is not allowed: give an integer of at least {least}"
+                )
         self.max_tasks = int(max_tasks)
         self.task_struct_size = int(task_struct_size)
         self.completion_history_size = int(completion_history_size)
@@ -123,9 +151,13 @@ class TableBackend(TaskMemoryBackend, ABC):
 
     def _attach(self, memory: memoryview, lock: Lock, created: bool) -> None:
         self.memory, self.lock, self.created = memory, lock, created
-        flat = np.frombuffer(memory, np.float64, offset=self.rows_offset, count=self.max_tasks * self.row_size)
+        flat = np.frombuffer(
+            memory, np.float64, offset=self.rows_offset, count=self.max_tasks * self.row_size
+        )
         self.rows = flat.reshape(self.max_tasks, self.row_size)
-        self._history = np.frombuffer(memory, np.float64, offset=self.history_offset, count=self.completion_history_size)
+        self._history = np.frombuffer(
+            memory, np.float64, offset=self.history_offset, count=self.completion_history_size
+        )
 
     def get_task_data(self, index: int) -> np.ndarray:
         return self.rows[index, : self.task_struct_size]
@@ -153,8 +185,11 @@ class LocalMemoryBackend(TableBackend):
         extra_columns: int = 0,
         extra_bytes: int = 0,
     ):
-        super().__init__(max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes)
-        # float64, so that the buffer is aligned; numpy takes zeroed pages from the system as they are touched.
+        super().__init__(
+            max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes
+        )
+        # float64, so that the buffer is aligned; numpy takes zeroed pages from the system as they
+        # are touched.
         self._attach(np.zeros(-(-self.nbytes // 8)).data.cast("B"), Lock(), True)
 
     def cleanup(self) -> None:
@@ -164,9 +199,10 @@ class LocalMemoryBackend(TableBackend):
 class SharedMemoryBackend(TableBackend):
     """Memory shared by every process that opens the same ``session_id``.
 
-    ``session_id=None`` makes a new name. ``layout`` describes what the bytes mean; opening a live session with another
-    layout, capacity or version raises :class:`~metta.cogworks.curriculum.session.SessionMismatchError`, which names both.
-    Who removes the memory: the last process to leave the session (:mod:`metta.cogworks.curriculum.session`).
+    ``session_id=None`` makes a new name. ``layout`` describes what the bytes mean; opening a live
+    session with another layout, capacity or version raises
+    :class:`~metta.cogworks.curriculum.session.SessionMismatchError`, which names both. Who removes
+    the memory: the last process to leave the session (:mod:`metta.cogworks.curriculum.session`).
     """
 
     def __init__(
@@ -180,7 +216,9 @@ class SharedMemoryBackend(TableBackend):
         extra_bytes: int = 0,
         layout: str = "",
     ):
-        super().__init__(max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes)
+        super().__init__(
+            max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes
+        )
         self.session_id = new_session_id() if session_id is None else session_id
         self._session: Session = open_session(
             self.session_id,
@@ -203,13 +241,16 @@ class SharedMemoryBackend(TableBackend):
 
 
 class MirrorLock:
-    """Lock of a row-only backend: copies its rows into a local table when taken, and the changed ones back when released.
+    """Lock of a row-only backend: copies its rows into a local table when taken, and the changed
+    ones back when released.
 
-    Columns beyond the backend's ``task_struct_size`` stay in this process. ``on_change`` is called, with the lock held, when
-    another process has changed which tasks there are.
+    Columns beyond the backend's ``task_struct_size`` stay in this process. ``on_change`` is called,
+    with the lock held, when another process has changed which tasks there are.
     """
 
-    def __init__(self, backend: TaskMemoryBackend, local: LocalMemoryBackend, on_change: Callable[[], None]):
+    def __init__(
+        self, backend: TaskMemoryBackend, local: LocalMemoryBackend, on_change: Callable[[], None]
+    ):
         self._backend, self._local, self._on_change = backend, local, on_change
         self._width = min(backend.task_struct_size, local.row_size)
         self._hold: AbstractContextManager[Any] | None = None
@@ -257,12 +298,16 @@ class MirrorLock:
         self.release()
 
     def _pull(self) -> bool:
-        rows = np.stack([self._backend.get_task_data(i)[: self._width] for i in range(self._backend.max_tasks)])
+        rows = np.stack(
+            [self._backend.get_task_data(i)[: self._width] for i in range(self._backend.max_tasks)]
+        )
         own = self._local.rows[:, : self._width]
         identity = [BASE_COLUMNS.index("task_id"), BASE_COLUMNS.index("is_active")]
         changed = (rows[:, identity] != own[:, identity]).any(axis=1)
         own[:] = rows
-        self._local.rows[changed, self._width :] = 0.0  # what was known here of the slot's former task
+        self._local.rows[changed, self._width :] = (
+            0.0  # what was known here of the slot's former task
+        )
         self._local.get_completion_history()[:] = self._backend.get_completion_history()
         return bool(changed.any())
 

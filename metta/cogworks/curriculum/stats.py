@@ -1,4 +1,5 @@
-"""Statistics of a curriculum: one interface, per-slice analysis, aggregation under prefixes, Gini coefficients."""
+"""Statistics of a curriculum: one interface, per-slice analysis, aggregation under prefixes, Gini
+coefficients."""
 
 from __future__ import annotations
 
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
 
 
 def gini(values: Iterable[float] | np.ndarray) -> float:
-    """Gini coefficient of non-negative values: 0 when all are equal, (n - 1)/n when one has everything.
+    """Gini coefficient of non-negative values: 0 when all are equal, (n - 1)/n when one has
+    everything.
 
-    With x sorted ascending, i = 1..n:  G = (2 Σ i·x_i) / (n Σ x_i) − (n + 1)/n   (Gini 1912; e.g. Sen, On Economic
+    With x sorted ascending, i = 1..n:  G = (2 Σ i·x_i) / (n Σ x_i) − (n + 1)/n   (Gini 1912;
+    e.g. Sen, On Economic
     Inequality, 1973). 0 for no values or all zeros. Raises ValueError for a negative value.
     """
-    x = np.sort(np.asarray(list(values) if not isinstance(values, np.ndarray) else values, np.float64))
+    x = np.sort(
+        np.asarray(list(values) if not isinstance(values, np.ndarray) else values, np.float64)
+    )
     if x.size and x[0] < 0.0:
         raise ValueError(f"a Gini coefficient needs values of at least 0, got {x[0]}")
     total = x.sum()
@@ -30,7 +35,8 @@ def gini(values: Iterable[float] | np.ndarray) -> float:
 
 
 class StatsLogger(ABC):
-    """Base statistics, which are always computed, and detailed ones, which are kept until something changes."""
+    """Base statistics, which are always computed, and detailed ones, which are kept until something
+    changes."""
 
     def __init__(self) -> None:
         self._stats_cache: dict[str, float] = {}
@@ -46,7 +52,8 @@ class StatsLogger(ABC):
         """Statistics worth keeping between changes."""
 
     def stats_version(self) -> Hashable:
-        """Changes whenever detailed statistics may have changed by another hand than this object's. None: never."""
+        """Changes whenever detailed statistics may have changed by another hand than this object's.
+        None: never."""
         return None
 
     def get_detailed_stats(self) -> dict[str, float]:
@@ -78,7 +85,8 @@ class SliceAnalyzer:
     Keeps count, sum and sum of squares per slice ``axis_value``: constant memory per slice.
 
     Args:
-        max_axes: how many axes are followed; further ones are left out. Three is the guide's default.
+        max_axes: how many axes are followed; further ones are left out. Three is the guide's
+            default.
     """
 
     def __init__(self, max_axes: int = 3):
@@ -86,7 +94,9 @@ class SliceAnalyzer:
         self._axes: set[str] = set()
         self._slices: dict[str, tuple[float, float, float]] = {}
 
-    def update_task_completion(self, task_id: int, slice_values: Mapping[str, Any], score: float) -> None:
+    def update_task_completion(
+        self, task_id: int, slice_values: Mapping[str, Any], score: float
+    ) -> None:
         """Record a completion of a task with these values."""
         for axis, value in slice_values.items():
             if axis in self._axes or len(self._axes) < self.max_axes:
@@ -94,13 +104,17 @@ class SliceAnalyzer:
                 self.add(f"{axis}_{value}", 1.0, score, score * score)
 
     def add(self, name: str, count: float, total: float, total_squared: float) -> None:
-        """Add ``count`` completions of a slice, given the sums of their scores and of the squares."""
+        """Add ``count`` completions of a slice, given the sums of their scores and of the
+        squares."""
         old = self._slices.get(name, (0.0, 0.0, 0.0))
         self._slices[name] = (old[0] + count, old[1] + total, old[2] + total_squared)
 
     def get_base_stats(self) -> dict[str, float]:
         """How many axes and slices there are."""
-        return {"num_slice_axes": float(len(self._axes)), "total_slice_values": float(len(self._slices))}
+        return {
+            "num_slice_axes": float(len(self._axes)),
+            "total_slice_values": float(len(self._slices)),
+        }
 
     def get_detailed_stats(self) -> dict[str, float]:
         """Mean, standard deviation and count of the scores, per slice with completions."""
@@ -123,9 +137,16 @@ class _SliceSource(Protocol):
 
 
 class LPStatsAggregator:
-    """Statistics of tracker, scorer and slices under one roof: ``tracker/…``, ``lp/…``, ``slice/…``."""
+    """Statistics of tracker, scorer and slices under one roof: ``tracker/…``, ``lp/…``,
+    ``slice/…``."""
 
-    def __init__(self, task_tracker: TaskTracker, scorer: _StatsSource, slice_analyzer: _SliceSource, num_tasks: int) -> None:
+    def __init__(
+        self,
+        task_tracker: TaskTracker,
+        scorer: _StatsSource,
+        slice_analyzer: _SliceSource,
+        num_tasks: int,
+    ) -> None:
         self.task_tracker = task_tracker
         self.scorer = scorer
         self.slice_analyzer = slice_analyzer
@@ -152,7 +173,9 @@ class _Invalidated(Protocol):
 class CacheCoordinator:
     """Tells every component that keeps derived values that the state has changed."""
 
-    def __init__(self, stats_logger: _Invalidated, scorer: _Invalidated, slice_analyzer: object = None) -> None:
+    def __init__(
+        self, stats_logger: _Invalidated, scorer: _Invalidated, slice_analyzer: object = None
+    ) -> None:
         self.stats_logger = stats_logger
         self.scorer = scorer
         self.slice_analyzer = slice_analyzer  # keeps running sums: nothing to invalidate

@@ -1,9 +1,11 @@
 """Task generators: a task id becomes an environment configuration.
 
-A task is a pure function of (generator configuration, task id); how its values are drawn stands in `task_values`.
+A task is a pure function of (generator configuration, task id); how its values are drawn stands in
+`task_values`.
 
-`describe(task_id)` tells label and bucket values without building anything. `get_task(task_id)` builds: a private copy
-of the base (`compile_copier`), the overrides, the bucket values, the label, and the check of the invariants.
+`describe(task_id)` tells label and bucket values without building anything. `get_task(task_id)`
+builds: a private copy of the base (`compile_copier`), the overrides, the bucket values, the label,
+and the check of the invariants.
 """
 
 import bisect
@@ -87,7 +89,8 @@ TConfig = TypeVar("TConfig", bound=TaskConfig)
 
 
 class TaskInvariantError(ValueError):
-    """A task differs from its generator's base in what must be the same for all: agents, actions, resources."""
+    """A task differs from its generator's base in what must be the same for all: agents, actions,
+    resources."""
 
 
 class TaskDescription(NamedTuple):
@@ -97,28 +100,37 @@ class TaskDescription(NamedTuple):
     slice_values: dict[str, Any]  # bucket path -> the value of this task; a dict of its own
 
 
-# ---------------------------------------------------------------------------------------------- configurations
+# ---------------------------------------------------------------------------------------------- con
 
 
 def _load_task_config(value: Any) -> Any:
     if isinstance(value, Mapping):
         if value.keys() != {"type", "config"}:
             raise ValueError(
-                "an environment configuration is an object, or {'type': class path, 'config': fields}; "
+                "an environment configuration is an object, or "
+                "{'type': class path, 'config': fields}; "
                 f"got the keys {list(value)}"
             )
         cls = resolve_class(value["type"])
         if not issubclass(cls, TaskConfig):
-            raise ValueError(f"type {value['type']!r} is no configuration: it lacks model_copy, model_dump, model_validate")
+            raise ValueError(
+                f"type {value['type']!r} is no configuration: it lacks model_copy, model_dump, "
+                "model_validate"
+            )
         return cls.model_validate(value["config"])
     if isinstance(value, TaskGeneratorConfig):
-        raise ValueError(f"{class_path(value)} is a task generator, not an environment; give it as a child of another")
+        raise ValueError(
+            f"{class_path(value)} is a task generator, not an environment; give it as a child of "
+            "another"
+        )
     if isinstance(value, type) or not isinstance(value, TaskConfig):
         raise ValueError(
             f"{value!r} is a {type(value).__name__}, not an environment configuration; "
             "expected a pydantic model, or an object with model_copy, model_dump and model_validate"
         )
-    return value.model_copy(deep=True)  # later changes to the caller's object do not reach the generator
+    return value.model_copy(
+        deep=True
+    )  # later changes to the caller's object do not reach the generator
 
 
 def _dump_task_config(env: TaskConfig) -> dict[str, Any]:
@@ -131,14 +143,16 @@ AnyTaskConfig = Annotated[
     PlainSerializer(_dump_task_config),
     WithJsonSchema({"type": "object", "required": ["type", "config"]}),
 ]
-"""Annotation of a field for any `TaskConfig`. It is copied, and dumped as `{"type": class path, "config": fields}`."""
+"""Annotation of a field for any `TaskConfig`. It is copied, and dumped as `{"type": class path,
+"config": fields}`."""
 
 
 class TaskGeneratorConfig(BaseModel):
     """Base of all generator configurations. A generator's own one is its nested class `Config`.
 
-    Dumps (`model_dump`, `model_dump_json`) carry `"type"`, the class path of the concrete class, and
-    `TaskGeneratorConfig.model_validate` makes that class again, one of a user's project included.
+    Dumps (`model_dump`, `model_dump_json`) carry `"type"`, the class path of the concrete class,
+    and `TaskGeneratorConfig.model_validate` makes that class again, one of a user's project
+    included.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -147,11 +161,13 @@ class TaskGeneratorConfig(BaseModel):
 
     label: str | None = Field(
         default=None,
-        description="Name of the tasks in statistics; None keeps the label of the child or the environment.",
+        description="Name of the tasks in statistics; None keeps the label of the child or the "
+        "environment.",
     )
     overrides: dict[str, Any] = Field(
         default_factory=dict,
-        description="Dotted path -> value, set in every task before the buckets; a new last key is allowed in a dict.",
+        description="Dotted path -> value, set in every task before the buckets; a new last key is "
+        "allowed in a dict.",
     )
 
     @field_validator("overrides", mode="before")
@@ -165,8 +181,14 @@ class TaskGeneratorConfig(BaseModel):
     @classmethod
     def _load_by_type(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(value, Mapping) or "type" not in value:
-            if cls is TaskGeneratorConfig and isinstance(value, Mapping) and value.keys() - cls.model_fields.keys():
-                raise ValueError(f"a task generator needs 'type', its class path; got only {sorted(value)}")
+            if (
+                cls is TaskGeneratorConfig
+                and isinstance(value, Mapping)
+                and value.keys() - cls.model_fields.keys()
+            ):
+                raise ValueError(
+                    f"a task generator needs 'type', its class path; got only {sorted(value)}"
+                )
             return handler(value)
         target = resolve_class(value["type"], cls)
         fields = {name: item for name, item in value.items() if name != "type"}
@@ -185,12 +207,14 @@ class TaskGeneratorConfig(BaseModel):
         """
         if cls._generator_class is None:
             raise TypeError(
-                f"{cls.__module__}.{cls.__qualname__} belongs to no generator; declare it as `class Config` inside one"
+                f"{cls.__module__}.{cls.__qualname__} belongs to no generator; declare it as "
+                "`class Config` inside one"
             )
         return cls._generator_class
 
     def create(self) -> "TaskGenerator":
-        """Makes the generator. Paths, values, weights and the consistency of the children are checked here.
+        """Makes the generator. Paths, values, weights and the consistency of the children are
+        checked here.
 
         Raises:
             ValueError: one of them is wrong; the message names it and what is allowed.
@@ -207,21 +231,27 @@ class TaskGeneratorConfig(BaseModel):
         """A curriculum over these tasks.
 
         Args:
-            num_active_tasks: size of the pool. Default: that of `algorithm_config`, or 1000 (the guide's) without one.
+            num_active_tasks: size of the pool. Default: that of `algorithm_config`, or 1000 (the
+                guide's) without one.
             algorithm_config: how tasks are chosen; None means uniformly.
         """
         from metta.cogworks.curriculum.curriculum import CurriculumConfig
 
         if num_active_tasks is None and algorithm_config is None:
             num_active_tasks = 1000
-        return CurriculumConfig(task_generator=self, num_active_tasks=num_active_tasks, algorithm_config=algorithm_config)
+        return CurriculumConfig(
+            task_generator=self,
+            num_active_tasks=num_active_tasks,
+            algorithm_config=algorithm_config,
+        )
 
 
 AnyTaskGeneratorConfig = SerializeAsAny[TaskGeneratorConfig]
-"""Annotation of a field that holds the configuration of any generator, and keeps its class in JSON and YAML."""
+"""Annotation of a field that holds the configuration of any generator, and keeps its class in JSON
+and YAML."""
 
 
-# ---------------------------------------------------------------------------------------------- generators
+# ---------------------------------------------------------------------------------------------- gen
 
 
 class TaskGenerator(ABC, Generic[TConfig]):
@@ -245,7 +275,9 @@ class TaskGenerator(ABC, Generic[TConfig]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__.get("Config")
-        if own is None or own._generator_class is not None:  # inherited or borrowed: a class of its own
+        if (
+            own is None or own._generator_class is not None
+        ):  # inherited or borrowed: a class of its own
             namespace = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.Config"}
             own = type("Config", (cls.Config,), namespace)
             cls.Config = own
@@ -262,7 +294,8 @@ class TaskGenerator(ABC, Generic[TConfig]):
         Args:
             config: the configuration that made it.
             children: the generators that it wraps.
-            axis_values: the values and `Span`s of each axis that `_slice_values` tells of, for `axes` and `slice_key`.
+            axis_values: the values and `Span`s of each axis that `_slice_values` tells of, for
+                `axes` and `slice_key`.
         """
         self.config: Any = config
         buckets = axis_values or {}
@@ -291,14 +324,16 @@ class TaskGenerator(ABC, Generic[TConfig]):
         """
 
     def _slice_values(self, task_id: int, rng: TaskRandom) -> dict[str, Any]:
-        """What distinguishes the task, axis -> value, without building it. Optional; by default nothing.
+        """What distinguishes the task, axis -> value, without building it. Optional; by default
+        nothing.
 
         Its axes are those that `__init__` got as `axis_values`.
         """
         return {}
 
     def _task_label(self, task_id: int, rng: TaskRandom) -> str | None:
-        """The label of the task, without building it. Optional; None, the default, is the label of task 0."""
+        """The label of the task, without building it. Optional; None, the default, is the label of
+        task 0."""
         return None
 
     # -- what the generators of this module implement besides, because they have children
@@ -317,7 +352,9 @@ class TaskGenerator(ABC, Generic[TConfig]):
 
     def _draw(self, task_id: int, seed: int) -> tuple[str, dict[str, Any]]:
         """Label and slice values of a task."""
-        label = self.config.label or self._task_label(task_id, TaskRandom(seed)) or self._prepared.label
+        label = (
+            self.config.label or self._task_label(task_id, TaskRandom(seed)) or self._prepared.label
+        )
         return label, self._slice_values(task_id, TaskRandom(seed))
 
     # -- the interface
@@ -328,14 +365,16 @@ class TaskGenerator(ABC, Generic[TConfig]):
         return tuple(self._axis_values)
 
     def reference_invariants(self) -> dict[str, Any]:
-        """The quantities that every task must have (`read_invariants`): those of the base with the overrides.
+        """The quantities that every task must have (`read_invariants`): those of the base with the
+        overrides.
 
         The base of a custom generator is its task 0.
         """
         return dict(self._prepared.invariants)
 
     def get_task(self, task_id: int) -> TConfig:
-        """Builds the configuration of a task. Each call returns a new object that shares no mutable state with another.
+        """Builds the configuration of a task. Each call returns a new object that shares no mutable
+        state with another.
 
         Raises:
             ValueError: `task_id` cannot be one.
@@ -366,9 +405,11 @@ class TaskGenerator(ABC, Generic[TConfig]):
         return self.describe(task_id).slice_values
 
     def variant(self, task_id: int) -> Hashable:
-        """Tasks of one generator with equal variants have equal configurations, label included. Costs no building.
+        """Tasks of one generator with equal variants have equal configurations, label included.
+        Costs no building.
 
-        Of a custom generator, or a subclass of one of this module's, each task is a variant of its own.
+        Of a custom generator, or a subclass of one of this module's, each task is a variant of its
+        own.
 
         Raises:
             ValueError: `task_id` cannot be one.
@@ -377,7 +418,8 @@ class TaskGenerator(ABC, Generic[TConfig]):
         return self._variant(task_id, task_seed(task_id))
 
     def slice_key(self, axis: str, value: Any) -> str:
-        """The name of a slice in statistics: `"game.num_plants_5"`; for a `Span` an interval: `"game.x=[0, 2.5)"`.
+        """The name of a slice in statistics: `"game.num_plants_5"`; for a `Span` an interval:
+        `"game.x=[0, 2.5)"`.
 
         A span has four intervals; an integer span of at most four values counts as a list of them.
         """
@@ -390,19 +432,25 @@ class TaskGenerator(ABC, Generic[TConfig]):
 
     def slice_keys(self, task_id: int) -> tuple[tuple[str, str], ...]:
         """`(axis, slice_key)` of a task, for each axis that it has."""
-        return tuple((axis, self.slice_key(axis, value)) for axis, value in self.describe(task_id).slice_values.items())
+        return tuple(
+            (axis, self.slice_key(axis, value))
+            for axis, value in self.describe(task_id).slice_values.items()
+        )
 
     # -- shared by all
 
     @functools.cached_property
     def _prepared(self) -> "_Prepared":
-        """Made on first use, because a custom generator's `_generate_task` may need what its `__init__` sets up."""
+        """Made on first use, because a custom generator's `_generate_task` may need what its
+        `__init__` sets up."""
         bases = self._bases()
         overrides = [_prepare_overrides(base, self.config.overrides) for base in bases]
         if self.config.label is not None:
             for base in bases:
                 _set_label(base, self.config.label)
-        return _Prepared(bases, overrides, read_invariants(bases[0]), self.config.label or _label_of(bases[0]))
+        return _Prepared(
+            bases, overrides, read_invariants(bases[0]), self.config.label or _label_of(bases[0])
+        )
 
     def _build(self, task_id: int, seed: int) -> Any:
         config = self._generate_task(task_id, TaskRandom(seed))
@@ -419,11 +467,16 @@ class TaskGenerator(ABC, Generic[TConfig]):
         expected = self._prepared.invariants
         for quantity in _differences(expected, invariants):
             path = INVARIANT_PATHS[quantity]
-            causes = [f"bucket {axis}={value!r}" for axis, value in values.items() if overlap(axis, path)]
+            causes = [
+                f"bucket {axis}={value!r}" for axis, value in values.items() if overlap(axis, path)
+            ]
             raise TaskInvariantError(
-                f"task {task_id} ({label}): {quantity} is {_told(invariants, quantity)}, but in the generator's base "
-                f"it is {_told(expected, quantity)}; set by {' and '.join(causes) or 'the generator itself'}. "
-                f"All tasks of a curriculum need the same {quantity}: leave {path} as it is, or set it in the overrides"
+                f"task {task_id} ({label}): {quantity} is {_told(invariants, quantity)}, but in "
+                "the generator's base "
+                f"it is {_told(expected, quantity)}; set by "
+                f"{' and '.join(causes) or 'the generator itself'}. "
+                f"All tasks of a curriculum need the same {quantity}: leave {path} as it is, or "
+                "set it in the overrides"
             )
 
 
@@ -445,7 +498,9 @@ def _prepare_overrides(base: Any, overrides: Mapping[str, Any]) -> list[Setting]
 
 
 def _differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    return [quantity for quantity in INVARIANT_PATHS if expected.get(quantity) != found.get(quantity)]
+    return [
+        quantity for quantity in INVARIANT_PATHS if expected.get(quantity) != found.get(quantity)
+    ]
 
 
 def _told(invariants: dict[str, Any], quantity: str) -> str:
@@ -472,10 +527,14 @@ def _refuse_overlaps_among(kind: str, paths: list[str]) -> None:
         _refuse_overlaps(kind, [path], kind, paths[index + 1 :])
 
 
-def _refuse_overlaps(kind: str, paths: Iterable[str], other_kind: str, others: Iterable[str]) -> None:
+def _refuse_overlaps(
+    kind: str, paths: Iterable[str], other_kind: str, others: Iterable[str]
+) -> None:
     for path, other in itertools.product(paths, list(others)):
         if overlap(path, other):
-            raise ValueError(f"{kind} {path!r} and {other_kind} {other!r} set the same place; remove one of them")
+            raise ValueError(
+                f"{kind} {path!r} and {other_kind} {other!r} set the same place; remove one of them"
+            )
 
 
 class SingleTaskGenerator(TaskGenerator[TConfig]):
@@ -514,20 +573,22 @@ class SingleTaskGenerator(TaskGenerator[TConfig]):
 
 
 class BucketedTaskGenerator(TaskGenerator[TConfig]):
-    """Varies a child's tasks: each bucket sets one field to one of its values, chosen by the task id."""
+    """Varies a child's tasks: each bucket sets one field to one of its values, chosen by the task
+    id."""
 
     class Config(TaskGeneratorConfig):
         """Configuration of a `BucketedTaskGenerator`.
 
-        Buckets are set after the overrides, in their order, so an override may set a whole dict and a bucket one
-        of its keys.
+        Buckets are set after the overrides, in their order, so an override may set a whole dict and
+        a bucket one of its keys.
         """
 
         child_generator_config: AnyTaskGeneratorConfig
         buckets: dict[str, list[Any]] = Field(
             default_factory=dict,
             description=(
-                "Dotted path -> values: numbers, strings, booleans, None, lists, dicts, or `Span`s. Each value is "
+                "Dotted path -> values: numbers, strings, booleans, None, lists, dicts, or "
+                "`Span`s. Each value is "
                 "equally likely, a Span in the list counting as one."
             ),
         )
@@ -547,11 +608,16 @@ class BucketedTaskGenerator(TaskGenerator[TConfig]):
             return self
 
         def _refuse_override_inside(self, path: str) -> None:
-            inside = [override for override in self.overrides if override == path or override.startswith(path + ".")]
+            inside = [
+                override
+                for override in self.overrides
+                if override == path or override.startswith(path + ".")
+            ]
             _refuse_overlaps("bucket", [path], "override", inside)
 
         def add_bucket(self, path: str, values: Any) -> Self:
-            """Adds a bucket: a list of values, or a `Span`. Returns this configuration, so that calls can be chained.
+            """Adds a bucket: a list of values, or a `Span`. Returns this configuration, so that
+            calls can be chained.
 
             Raises:
                 ValueError: the bucket is empty, or another sets the same place.
@@ -618,19 +684,26 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
     """Each task is one of the children's, chosen by the task id in proportion to the weights."""
 
     class Config(TaskGeneratorConfig):
-        """Configuration of a `TaskGeneratorSet`. Children are listed here or added one by one with `add`."""
+        """Configuration of a `TaskGeneratorSet`. Children are listed here or added one by one with
+        `add`."""
 
         task_generators: list[AnyTaskGeneratorConfig] = Field(default_factory=list)
         weights: list[float] = Field(
             default_factory=list,
-            description="One number >= 0 per generator, in their order; they need not sum to 1. Default: all 1.",
+            description="One number >= 0 per generator, in their order; they need not sum to 1. "
+            "Default: all 1.",
         )
 
         @field_validator("task_generators")
         @classmethod
-        def _some_generator(cls, generators: list[TaskGeneratorConfig]) -> list[TaskGeneratorConfig]:
+        def _some_generator(
+            cls, generators: list[TaskGeneratorConfig]
+        ) -> list[TaskGeneratorConfig]:
             if not generators:
-                raise ValueError("task_generators is empty; list at least one generator, or leave it out and call add()")
+                raise ValueError(
+                    "task_generators is empty; list at least one generator, or leave it out and "
+                    "call add()"
+                )
             return generators
 
         @model_validator(mode="after")
@@ -654,7 +727,10 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
 
     def __init__(self, config: Config) -> None:
         if not config.task_generators:
-            raise ValueError("task_generators is empty; give the TaskGeneratorSet at least one generator with add()")
+            raise ValueError(
+                "task_generators is empty; give the TaskGeneratorSet at least one generator with "
+                "add()"
+            )
         _check_weights(config.weights, len(config.task_generators))
         self._children = [generator.create() for generator in config.task_generators]
         self._child_salts = [salt_of(f"child/{index}") for index in range(len(self._children))]
@@ -666,24 +742,34 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
         self._first_leaf = [0, *itertools.accumulate(leaves)]
 
     def _check_children(self) -> None:
-        expected = self._prepared.invariants  # this set's overrides are in it, so compare with the bases
+        expected = (
+            self._prepared.invariants
+        )  # this set's overrides are in it, so compare with the bases
         bases = iter(self._prepared.bases)
         for index, child in enumerate(self._children):
             for base in itertools.islice(bases, len(child._prepared.bases)):
                 found = read_invariants(base)
                 for quantity in _differences(expected, found):
                     path = INVARIANT_PATHS[quantity]
-                    causes = [f"override {o}={v!r}" for o, v in child.config.overrides.items() if overlap(o, path)]
+                    causes = [
+                        f"override {o}={v!r}"
+                        for o, v in child.config.overrides.items()
+                        if overlap(o, path)
+                    ]
                     cause = f", set by {' and '.join(causes)}" if causes else ""
                     raise TaskInvariantError(
                         f"the children of a TaskGeneratorSet disagree on {quantity}: child 0 "
-                        f"({self._children[0]._prepared.label}) has {_told(expected, quantity)}, child {index} "
-                        f"({child._prepared.label}) has {_told(found, quantity)}{cause}; all tasks of a curriculum "
+                        f"({self._children[0]._prepared.label}) has {_told(expected, quantity)}, "
+                        f"child {index} "
+                        f"({child._prepared.label}) has {_told(found, quantity)}{cause}; all tasks "
+                        "of a curriculum "
                         f"need the same {quantity}: make {path} equal"
                     )
 
     def _bases(self) -> list[Any]:
-        return [base.model_copy(deep=True) for child in self._children for base in child._prepared.bases]
+        return [
+            base.model_copy(deep=True) for child in self._children for base in child._prepared.bases
+        ]
 
     def _choose(self, seed: int) -> int:
         point = (mix64(seed ^ self._choice_salt) >> 11) * TO_UNIT * self._cumulative[-1]
@@ -691,7 +777,9 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
 
     def _leaf(self, seed: int) -> int:
         index = self._choose(seed)
-        return self._first_leaf[index] + self._children[index]._leaf(mix64(seed ^ self._child_salts[index]))
+        return self._first_leaf[index] + self._children[index]._leaf(
+            mix64(seed ^ self._child_salts[index])
+        )
 
     def _draw(self, task_id: int, seed: int) -> tuple[str, dict[str, Any]]:
         index = self._choose(seed)
@@ -702,7 +790,9 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
         if type(self) is not TaskGeneratorSet:
             return task_id
         index = self._choose(seed)
-        return index, self._children[index]._variant(task_id, mix64(seed ^ self._child_salts[index]))
+        return index, self._children[index]._variant(
+            task_id, mix64(seed ^ self._child_salts[index])
+        )
 
     def _generate_task(self, task_id: int, rng: TaskRandom) -> TConfig:
         index = self._choose(rng.seed)
@@ -711,19 +801,28 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
 
 def _check_weights(weights: Sequence[float], count: int) -> None:
     if len(weights) != count:
-        raise ValueError(f"weights has {len(weights)} entries for {count} task generators; give one weight per generator")
+        raise ValueError(
+            f"weights has {len(weights)} entries for {count} task generators; give one weight per "
+            "generator"
+        )
     for index, weight in enumerate(weights):
         if not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"weights[{index}] is {weight!r}; weights are finite numbers above or equal to 0")
+            raise ValueError(
+                f"weights[{index}] is {weight!r}; weights are finite numbers above or equal to 0"
+            )
     if weights and not sum(weights) > 0:
         raise ValueError(f"weights {list(weights)!r} are all 0; at least one must be above 0")
 
 
-# ---------------------------------------------------------------------------------------------- helpers
+# ---------------------------------------------------------------------------------------------- hel
 
 
 def _generator_config(config: Any) -> TaskGeneratorConfig:
-    return config if isinstance(config, TaskGeneratorConfig) else SingleTaskGenerator.Config(env=config)
+    return (
+        config
+        if isinstance(config, TaskGeneratorConfig)
+        else SingleTaskGenerator.Config(env=config)
+    )
 
 
 def single_task(env_config: TaskConfig) -> SingleTaskGenerator.Config:
@@ -731,16 +830,24 @@ def single_task(env_config: TaskConfig) -> SingleTaskGenerator.Config:
     return SingleTaskGenerator.Config(env=env_config)
 
 
-def bucketed(config: TaskConfig | TaskGeneratorConfig, buckets: Mapping[str, Any] | None = None) -> BucketedTaskGenerator.Config:
+def bucketed(
+    config: TaskConfig | TaskGeneratorConfig, buckets: Mapping[str, Any] | None = None
+) -> BucketedTaskGenerator.Config:
     """Generator configuration that varies an environment, or the tasks of another generator.
 
-    bucketed(arena).add_bucket("game.max_steps", [100, 1000]).add_bucket("game.agent.rewards.heart", Span(0.1, 1.0))
+    bucketed(arena).add_bucket("game.max_steps", [100, 1000]).add_bucket("game.agent.rewards.heart",
+    Span(0.1, 1.0))
     """
-    return BucketedTaskGenerator.Config(child_generator_config=_generator_config(config), buckets=dict(buckets or {}))
+    return BucketedTaskGenerator.Config(
+        child_generator_config=_generator_config(config), buckets=dict(buckets or {})
+    )
 
 
-def merge(configs: Sequence[TaskConfig | TaskGeneratorConfig], weights: Sequence[float] | None = None) -> TaskGeneratorSet.Config:
-    """Generator configuration that draws from several generators or environments; equally often without `weights`."""
+def merge(
+    configs: Sequence[TaskConfig | TaskGeneratorConfig], weights: Sequence[float] | None = None
+) -> TaskGeneratorSet.Config:
+    """Generator configuration that draws from several generators or environments; equally often
+    without `weights`."""
     generators = [_generator_config(config) for config in configs]
     if weights is None:
         return TaskGeneratorSet.Config(task_generators=generators)

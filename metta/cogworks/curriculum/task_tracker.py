@@ -1,6 +1,7 @@
 """What is known of each task: creation, completions, averages. One tracker for every backend.
 
-The tracker records into the rows of a :class:`~metta.cogworks.curriculum.task_table.TaskTable`; it keeps no state of its own.
+The tracker records into the rows of a :class:`~metta.cogworks.curriculum.task_table.TaskTable`; it
+keeps no state of its own.
 """
 
 from __future__ import annotations
@@ -39,16 +40,26 @@ def validate_score(task_id: object, score: object) -> float:
     value = score if type(score) is float else _as_float(task_id, score)
     if not -MAX_ABS_SCORE < value < MAX_ABS_SCORE:  # false for NaN
         raise ValueError(
-            f"score {value} of task {task_id} is not allowed: scores are finite, of magnitude below {MAX_ABS_SCORE:g}; "
+            f"score {value} of task {task_id} is not allowed: scores are finite, of magnitude "
+            f"below {MAX_ABS_SCORE:g}; "
             "check the environment's reward"
         )
     return value
 
 
 def validate_completion(task_id: Any, score: Any) -> tuple[int, float]:
-    """Id and score as int and float. Raises ValueError for an id that cannot be one, and for a score that is not finite."""
-    if type(task_id) is int and 0 <= task_id <= MAX_TASK_ID and type(score) is float and abs(score) < MAX_ABS_SCORE:
-        return task_id, score  # on the path of every episode: at once, for what comes from an environment
+    """Id and score as int and float. Raises ValueError for an id that cannot be one, and for a
+    score that is not finite."""
+    if (
+        type(task_id) is int
+        and 0 <= task_id <= MAX_TASK_ID
+        and type(score) is float
+        and abs(score) < MAX_ABS_SCORE
+    ):
+        return (
+            task_id,
+            score,
+        )  # on the path of every episode: at once, for what comes from an environment
     task_id = validate_task_id(task_id)
     return task_id, validate_score(task_id, score)
 
@@ -69,18 +80,21 @@ class TaskTracker:
 
     Args:
         max_memory_tasks: capacity, in tasks.
-        ema_alpha: weight of the latest score in ``reward_ema``, ``ema_squared``, ``success_rate_ema``. 0.1 forgets after about
-            ten completions (the guide's default for trackers).
+        ema_alpha: weight of the latest score in ``reward_ema``, ``ema_squared``,
+            ``success_rate_ema``. 0.1 forgets after about ten completions (the guide's default for
+            trackers).
         backend: memory to use; otherwise one is made from the remaining arguments.
         use_shared_memory: share by ``session_id`` with every process that opens the same one.
         session_id: name of the shared memory; None makes a new one.
-        task_struct_size: float64 per row that :meth:`TaskMemoryBackend.get_task_data` shows; 13 are documented.
+        task_struct_size: float64 per row that :meth:`TaskMemoryBackend.get_task_data` shows; 13 are
+            documented.
         completion_history_size: length of the ring of recent scores.
         default_success_threshold: score from which a completion counts as a success.
         default_generator_type: number stored with each task.
         columns: columns that other components need beside these.
         slice_axes: how many slice values are kept per task.
-        success_alpha: weight of the latest completion in ``success_rate_ema``; None means ``ema_alpha``.
+        success_alpha: weight of the latest completion in ``success_rate_ema``; None means
+            ``ema_alpha``.
     """
 
     def __init__(
@@ -100,11 +114,15 @@ class TaskTracker:
         success_alpha: float | None = None,
     ):
         if not 0.0 < ema_alpha <= 1.0:
-            raise ValueError(f"ema_alpha={ema_alpha!r} is not allowed: give a number above 0, at most 1")
+            raise ValueError(
+                f"ema_alpha={ema_alpha!r} is not allowed: give a number above 0, at most 1"
+            )
         if backend is not None:
             max_memory_tasks, task_struct_size = backend.max_tasks, backend.task_struct_size
             completion_history_size = backend.completion_history_size
-        layout = TableLayout(max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size)
+        layout = TableLayout(
+            max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
+        )
         if backend is None:
             extra = {"extra_columns": layout.extra_columns, "extra_bytes": layout.extra_bytes}
             if use_shared_memory:
@@ -117,7 +135,9 @@ class TaskTracker:
                     **extra,
                 )
             else:
-                backend = LocalMemoryBackend(max_memory_tasks, task_struct_size, completion_history_size, **extra)
+                backend = LocalMemoryBackend(
+                    max_memory_tasks, task_struct_size, completion_history_size, **extra
+                )
         self._backend = backend
         self.table = TaskTable(layout, backend)
         self.ema_alpha = ema_alpha
@@ -143,12 +163,17 @@ class TaskTracker:
         seed: float | None = None,
         generator_type: float | None = None,
     ) -> None:
-        """Begin to track a task; one that is tracked already is left as it is. A full tracker forgets its oldest task."""
+        """Begin to track a task; one that is tracked already is left as it is. A full tracker
+        forgets its oldest task."""
         task_id = validate_task_id(task_id)
         fields = {
-            "success_threshold": self.default_success_threshold if success_threshold is None else success_threshold,
+            "success_threshold": self.default_success_threshold
+            if success_threshold is None
+            else success_threshold,
             "seed": float(task_id) if seed is None else seed,
-            "generator_type": self.default_generator_type if generator_type is None else generator_type,
+            "generator_type": self.default_generator_type
+            if generator_type is None
+            else generator_type,
         }
         with self.table:
             self._ensure(task_id, fields)
@@ -164,18 +189,27 @@ class TaskTracker:
         return slot
 
     def update_task_performance(
-        self, task_id: int, score: float, lp_score: float | None = None, success_threshold: float | None = None
+        self,
+        task_id: int,
+        score: float,
+        lp_score: float | None = None,
+        success_threshold: float | None = None,
     ) -> None:
         """Record a completion. A task that is not tracked yet is tracked from now on.
 
-        Raises ValueError for a score that is not finite or an id that cannot be one; nothing changes then.
+        Raises ValueError for a score that is not finite or an id that cannot be one; nothing
+        changes then.
         """
         task_id, score = validate_completion(task_id, score)
         lp_score = None if lp_score is None else validate_score(task_id, lp_score)
         with self.table as table:
             slot = table.find(task_id)
             if slot < 0:
-                threshold = self.default_success_threshold if success_threshold is None else success_threshold
+                threshold = (
+                    self.default_success_threshold
+                    if success_threshold is None
+                    else success_threshold
+                )
                 slot = self._ensure(task_id, {"success_threshold": threshold})
             b = table.save_row(slot)
             if success_threshold is not None:
@@ -186,7 +220,8 @@ class TaskTracker:
             table.commit()
 
     def record_at(self, base: int, score: float) -> None:
-        """Add one completion to the row at ``base``, which is journaled. Lock held. The averages begin at the first score."""
+        """Add one completion to the row at ``base``, which is journaled. Lock held. The averages
+        begin at the first score."""
         table, alpha = self.table, self.ema_alpha
         v, b, header = table.values, base, table.header
         n, squared = v[b + 2], score * score
@@ -220,7 +255,8 @@ class TaskTracker:
             return table.values[table.base(self._slot(task_id)) + table.offset(name)]
 
     def set_column(self, task_id: int, name: str, value: float) -> None:
-        """Set a declared column of a task. Raises KeyError for a task or column that does not exist."""
+        """Set a declared column of a task. Raises KeyError for a task or column that does not
+        exist."""
         with self.table as table:
             table.values[table.base(self._slot(task_id)) + table.offset(name)] = float(value)
 
@@ -237,7 +273,8 @@ class TaskTracker:
             return None if slot < 0 else table.state(slot)
 
     def get_task_stats(self, task_id: int) -> dict[str, float] | None:
-        """Statistics of a task, or None if it is not tracked. ``mean_score`` is 0 before the first completion."""
+        """Statistics of a task, or None if it is not tracked. ``mean_score`` is 0 before the first
+        completion."""
         state = self.get_task_state(task_id)
         if state is None:
             return None
@@ -262,14 +299,16 @@ class TaskTracker:
             return table.task_ids().tolist()
 
     def remove_task(self, task_id: int) -> None:
-        """Stop tracking a task; one that is not tracked is ignored. Its completions still count in the totals."""
+        """Stop tracking a task; one that is not tracked is ignored. Its completions still count in
+        the totals."""
         with self.table as table:
             slot = table.find(validate_task_id(task_id))
             if slot >= 0:
                 table.remove(slot)
 
     def get_global_stats(self) -> dict[str, float]:
-        """Totals over all tasks. ``mean_recent_score`` is over the last ``completion_history_size`` completions."""
+        """Totals over all tasks. ``mean_recent_score`` is over the last ``completion_history_size``
+        completions."""
         with self.table as table:
             recent = table.recent_scores()
             tracked, completed = table.task_ids().size, table.completed()
@@ -295,23 +334,44 @@ class TaskTracker:
 
 
 def create_task_tracker(
-    max_memory_tasks: int = 1000, use_shared_memory: bool = False, session_id: str | None = None, **options: Any
+    max_memory_tasks: int = 1000,
+    use_shared_memory: bool = False,
+    session_id: str | None = None,
+    **options: Any,
 ) -> TaskTracker:
-    """A tracker in local memory, or shared under ``session_id``. ``options`` as for :class:`TaskTracker`."""
-    return TaskTracker(max_memory_tasks=max_memory_tasks, use_shared_memory=use_shared_memory, session_id=session_id, **options)
+    """A tracker in local memory, or shared under ``session_id``. ``options`` as for
+    :class:`TaskTracker`."""
+    return TaskTracker(
+        max_memory_tasks=max_memory_tasks,
+        use_shared_memory=use_shared_memory,
+        session_id=session_id,
+        **options,
+    )
 
 
 def LocalTaskTracker(max_memory_tasks: int = 1000, ema_alpha: float = 0.1) -> TaskTracker:
     """Old name of a tracker in local memory."""
-    warnings.warn("LocalTaskTracker() is deprecated: use create_task_tracker()", DeprecationWarning, stacklevel=2)
-    return TaskTracker(max_memory_tasks=max_memory_tasks, ema_alpha=ema_alpha)
-
-
-def CentralizedTaskTracker(max_memory_tasks: int = 1000, session_id: str | None = None, ema_alpha: float = 0.1) -> TaskTracker:
-    """Old name of a tracker in shared memory."""
     warnings.warn(
-        "CentralizedTaskTracker() is deprecated: use create_task_tracker(use_shared_memory=True, session_id=...)",
+        "LocalTaskTracker() is deprecated: use create_task_tracker()",
         DeprecationWarning,
         stacklevel=2,
     )
-    return TaskTracker(max_memory_tasks=max_memory_tasks, ema_alpha=ema_alpha, session_id=session_id, use_shared_memory=True)
+    return TaskTracker(max_memory_tasks=max_memory_tasks, ema_alpha=ema_alpha)
+
+
+def CentralizedTaskTracker(
+    max_memory_tasks: int = 1000, session_id: str | None = None, ema_alpha: float = 0.1
+) -> TaskTracker:
+    """Old name of a tracker in shared memory."""
+    warnings.warn(
+        "CentralizedTaskTracker() is deprecated: use create_task_tracker(use_shared_memory=True, "
+        "session_id=...)",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return TaskTracker(
+        max_memory_tasks=max_memory_tasks,
+        ema_alpha=ema_alpha,
+        session_id=session_id,
+        use_shared_memory=True,
+    )

@@ -1,7 +1,8 @@
 """The values that make one task differ from another, and how they are drawn.
 
-A task is a pure function of (generator configuration, task id): the same in every process, on every machine and
-Python version. Nothing is drawn from a random state; each decision hashes a seed of its own (`mix64`):
+A task is a pure function of (generator configuration, task id): the same in every process, on every
+machine and Python version. Nothing is drawn from a random state; each decision hashes a seed of its
+own (`mix64`):
 
     seed of task t                     s = mix64(t · 2^64/φ)
     seed of child i of a generator     mix64(s xor hash("child/i"))
@@ -9,8 +10,9 @@ Python version. Nothing is drawn from a random state; each decision hashes a see
     the value of a bucket              mix64(s xor hash("bucket/" + its path))
     the point within a `Span`          mix64 of that value
 
-with `hash` the first 8 bytes of BLAKE2b. So the choice of a child says nothing about the choices inside it, two
-axes are independent of each other, and adding an axis leaves the values of the others as they were.
+with `hash` the first 8 bytes of BLAKE2b. So the choice of a child says nothing about the choices
+inside it, two axes are independent of each other, and adding an axis leaves the values of the
+others as they were.
 """
 
 import hashlib
@@ -21,7 +23,13 @@ from typing import Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator, model_serializer, model_validator
 
-from metta.cogworks.curriculum.task_config import Location, compile_copier, is_immutable, locate, plain
+from metta.cogworks.curriculum.task_config import (
+    Location,
+    compile_copier,
+    is_immutable,
+    locate,
+    plain,
+)
 
 MAX_TASK_ID = 2**53 - 1  # the largest integer up to which a float64 column holds every one exactly
 
@@ -34,22 +42,30 @@ def validate_task_id(task_id: Any) -> int:
     """
     if type(task_id) is int and 0 <= task_id <= MAX_TASK_ID:
         return task_id
-    is_number = isinstance(task_id, int | float | np.integer | np.floating) and not isinstance(task_id, bool)
+    is_number = isinstance(task_id, int | float | np.integer | np.floating) and not isinstance(
+        task_id, bool
+    )
     if not is_number or not 0 <= task_id <= MAX_TASK_ID or task_id != int(task_id):
-        raise ValueError(f"task id {task_id!r} is not valid: task ids are integers from 0 to 2^53 − 1 = {MAX_TASK_ID}")
+        raise ValueError(
+            f"task id {task_id!r} is not valid: task ids are integers from 0 to 2^53 − 1 = "
+            f"{MAX_TASK_ID}"
+        )
     return int(task_id)
 
 
-# ---------------------------------------------------------------------------------------------- randomness
+# ---------------------------------------------------------------------------------------------- ran
 
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the increment of splitmix64
 TO_UNIT = 2.0**-53
-SPAN_BINS = 4  # in statistics: enough to see a trend, few enough to keep the number of metrics bounded
+SPAN_BINS = (
+    4  # in statistics: enough to see a trend, few enough to keep the number of metrics bounded
+)
 
 
 def mix64(x: int) -> int:
-    """The finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection of 64-bit integers, well mixed."""
+    """The finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection of 64-bit
+    integers, well mixed."""
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
     return x ^ (x >> 31)
@@ -64,10 +80,11 @@ def task_seed(task_id: int) -> int:
 
 
 class TaskRandom:
-    """The random numbers of one task in a custom generator: a function of the task id, stable across versions.
+    """The random numbers of one task in a custom generator: a function of the task id, stable
+    across versions.
 
-    The stream is splitmix64. Methods are named as those of `random.Random`. For more, seed a generator of your own with
-    `seed`.
+    The stream is splitmix64. Methods are named as those of `random.Random`. For more, seed a
+    generator of your own with `seed`.
     """
 
     __slots__ = ("_state", "seed")
@@ -99,11 +116,12 @@ class TaskRandom:
         return items[self.randint(0, len(items) - 1)]
 
 
-# ---------------------------------------------------------------------------------------------- buckets
+# ---------------------------------------------------------------------------------------------- buc
 
 
 class Span(BaseModel):
-    """A range of values, drawn uniformly: `Span(1, 8)` integers, both ends included; `Span(0.1, 1.0)` floats.
+    """A range of values, drawn uniformly: `Span(1, 8)` integers, both ends included; `Span(0.1,
+    1.0)` floats.
 
     It is an integer range if both ends are integers. As JSON: `{"span": [1, 8]}`.
 
@@ -123,14 +141,21 @@ class Span(BaseModel):
     @classmethod
     def _is_a_finite_number(cls, value: Any) -> Any:
         value = plain(value, "Span")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             raise ValueError(f"the ends of a Span are finite numbers, not {value!r}")
         return value
 
     @model_validator(mode="after")
     def _min_is_below_max(self) -> Self:
         if not self.min < self.max:
-            raise ValueError(f"Span({self.min!r}, {self.max!r}) is empty: min must be below max; for one value, list that value")
+            raise ValueError(
+                f"Span({self.min!r}, {self.max!r}) is empty: min must be below max; for one value, "
+                "list that value"
+            )
         return self
 
     @model_serializer
@@ -150,11 +175,13 @@ class Span(BaseModel):
 
     @property
     def has_bins(self) -> bool:
-        """Whether statistics group its values into bins; integers, if no more than the bins, stand for themselves."""
+        """Whether statistics group its values into bins; integers, if no more than the bins, stand
+        for themselves."""
         return not (self.is_integer and self.max - self.min < SPAN_BINS)
 
     def bin_name(self, value: float) -> str:
-        """The one of `SPAN_BINS` intervals of equal width that holds `value`: `"[0, 2.5)"`; the last is closed."""
+        """The one of `SPAN_BINS` intervals of equal width that holds `value`: `"[0, 2.5)"`; the
+        last is closed."""
         width = (self.max - self.min) / SPAN_BINS
         index = min(max(int((value - self.min) / width), 0), SPAN_BINS - 1)
         low, high = self.min + index * width, self.min + (index + 1) * width
@@ -172,21 +199,38 @@ def normalise_bucket(path: str, values: Any) -> list[BucketValue]:
     """
     what = f"bucket {path!r}"
     if not isinstance(path, str) or not path:
-        raise ValueError(f"{what}: a bucket's name is the dotted path of a field, for instance 'game.max_steps'")
+        raise ValueError(
+            f"{what}: a bucket's name is the dotted path of a field, for instance 'game.max_steps'"
+        )
     if path == "label":
-        raise ValueError(f"{what}: the label names a generator's tasks; to vary it, merge generators with labels of their own")
+        raise ValueError(
+            f"{what}: the label names a generator's tasks; to vary it, merge generators with "
+            "labels of their own"
+        )
     if isinstance(values, Span) or _is_span_dump(values):
         values = [values]
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise ValueError(f"{what}: expected a list of values or a Span, got {values!r}; for one value write [{values!r}]")
+        raise ValueError(
+            f"{what}: expected a list of values or a Span, got {values!r}; for one value write "
+            f"[{values!r}]"
+        )
     result: list[BucketValue] = []
     for value in values:
-        item = _span(value, what) if isinstance(value, Span) or _is_span_dump(value) else plain(value, what)
+        item = (
+            _span(value, what)
+            if isinstance(value, Span) or _is_span_dump(value)
+            else plain(value, what)
+        )
         if any(type(item) is type(other) and item == other for other in result):
-            raise ValueError(f"{what}: {item!r} occurs twice; list each value once (weights are a TaskGeneratorSet's)")
+            raise ValueError(
+                f"{what}: {item!r} occurs twice; list each value once (weights are a "
+                "TaskGeneratorSet's)"
+            )
         result.append(item)
     if not result:
-        raise ValueError(f"{what} is empty; give at least one value or a Span, or leave the bucket out")
+        raise ValueError(
+            f"{what} is empty; give at least one value or a Span, or leave the bucket out"
+        )
     return result
 
 
@@ -210,7 +254,8 @@ class Setting:
         self.location = location
         validated = location.validate(value, what)
         self._make = compile_copier(validated)
-        # What `describe` says: the number or text that the field holds; of anything else, the value as written.
+        # What `describe` says: the number or text that the field holds; of anything else, the value
+        # as written.
         self.told = validated if isinstance(validated, bool | int | float | str | None) else value
 
     def apply(self, config: Any) -> None:
@@ -220,45 +265,62 @@ class Setting:
 class _SpanSetting:
     """A range of values for one place."""
 
-    # Integer ranges up to this size are validated value by value, others at both ends and a point between.
+    # Integer ranges up to this size are validated value by value, others at both ends and a point
+    # between.
     _CHECK_ALL = 256
 
     def __init__(self, location: Location, span: Span, what: str) -> None:
         self.location = location
         self.span = span
-        held_by_value = {value: location.validate(value, f"{what} {span!r} for") for value in self._samples(span)}
+        held_by_value = {
+            value: location.validate(value, f"{what} {span!r} for") for value in self._samples(span)
+        }
         self._cast: Callable[[Any], Any] = type(held_by_value[span.min])
         for value, held in held_by_value.items():
             if type(held) is not self._cast or held != value:
                 raise ValueError(
-                    f"{what} {location.path!r}: {span!r} contains {value!r}, which the field turns into {held!r}; "
+                    f"{what} {location.path!r}: {span!r} contains {value!r}, which the field turns "
+                    f"into {held!r}; "
                     "list the allowed values instead of a Span"
                 )
 
     def _samples(self, span: Span) -> Iterable[int | float]:
         if span.is_integer and span.max - span.min < self._CHECK_ALL:
             return range(int(span.min), int(span.max) + 1)
-        return (span.min, span.at(_GOLDEN), span.max)  # a point inside that is hardly ever a round number
+        return (
+            span.min,
+            span.at(_GOLDEN),
+            span.max,
+        )  # a point inside that is hardly ever a round number
 
     def value(self, bits: int) -> Any:
         return self._cast(self.span.at(bits))
 
 
 class Axis:
-    """A bucket, ready for use: its values for each structure (leaf) that the child's configurations can have."""
+    """A bucket, ready for use: its values for each structure (leaf) that the child's configurations
+    can have."""
 
     def __init__(self, path: str, values: list[BucketValue], references: Sequence[Any]) -> None:
         self.path = path
         self.size = len(values)
         self.salt = salt_of(f"bucket/{path}")
         self.leaves = [
-            [(_SpanSetting if isinstance(value, Span) else Setting)(location, value, "bucket") for value in values]
+            [
+                (_SpanSetting if isinstance(value, Span) else Setting)(location, value, "bucket")
+                for value in values
+            ]
             for location in (locate(reference, path, "bucket") for reference in references)
         ]
         self.is_simple = all(
-            isinstance(setting, Setting) and is_immutable(setting.told) for leaf in self.leaves for setting in leaf
+            isinstance(setting, Setting) and is_immutable(setting.told)
+            for leaf in self.leaves
+            for setting in leaf
         )
-        self.told = [[setting.told if isinstance(setting, Setting) else None for setting in leaf] for leaf in self.leaves]
+        self.told = [
+            [setting.told if isinstance(setting, Setting) else None for setting in leaf]
+            for leaf in self.leaves
+        ]
 
     def tell(self, seed: int, leaf: int) -> Any:
         """The value for a task, as `describe` says it."""
@@ -268,7 +330,9 @@ class Axis:
         setting = self.leaves[leaf][bits * self.size >> 64]
         if isinstance(setting, _SpanSetting):
             return setting.value(mix64(bits))
-        return setting.told if is_immutable(setting.told) else plain(setting.told, self.path)  # a copy
+        return (
+            setting.told if is_immutable(setting.told) else plain(setting.told, self.path)
+        )  # a copy
 
     def variant(self, seed: int, leaf: int) -> int | tuple[int, Any]:
         """Which of the values a task has: equal only if the values are."""

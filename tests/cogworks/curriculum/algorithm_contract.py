@@ -22,7 +22,8 @@ STEPS = 36
 
 
 def score_of(task_id: int, step: int) -> float:
-    """Some score in [0, 1] that depends on the task and on how far training has come; 0.0 and 1.0 among them."""
+    """Some score in [0, 1] that depends on the task and on how far training has come; 0.0 and 1.0
+    among them."""
     return min(1.0, max(0.0, ((task_id * 37 + step * 11) % 23) / 20.0 - 0.05))
 
 
@@ -37,7 +38,8 @@ def steps(curriculum: Curriculum, begin: int, end: int) -> list[int]:
 
 
 class AlgorithmContract:
-    """Inherit, and give a fixture `config`: a configuration of the algorithm with 6 tasks, in local memory."""
+    """Inherit, and give a fixture `config`: a configuration of the algorithm with 6 tasks, in local
+    memory."""
 
     @pytest.fixture
     def config(self) -> CurriculumAlgorithmConfig:
@@ -47,31 +49,43 @@ class AlgorithmContract:
     def whole(self, config: CurriculumAlgorithmConfig) -> CurriculumConfig:
         return CurriculumConfig(algorithm_config=config, max_task_id=1000, seed=3)
 
-    def test_probabilities_are_a_distribution_over_the_pool(self, whole: CurriculumConfig, open_curriculum: Any) -> None:
+    def test_probabilities_are_a_distribution_over_the_pool(
+        self, whole: CurriculumConfig, open_curriculum: Any
+    ) -> None:
         curriculum = open_curriculum(whole)
         for _ in range(12):
             steps(curriculum, 0, 7)
             probabilities = curriculum.probabilities()
-            assert set(probabilities) == set(curriculum.algorithm.task_tracker.get_all_tracked_tasks())
+            assert set(probabilities) == set(
+                curriculum.algorithm.task_tracker.get_all_tracked_tasks()
+            )
             assert min(probabilities.values()) >= 0.0
             assert sum(probabilities.values()) == pytest.approx(1.0)
 
     @pytest.mark.parametrize("shared", [False, True])
-    def test_frequencies_agree_with_probabilities(self, whole: CurriculumConfig, open_curriculum: Any, shared: bool) -> None:
+    def test_frequencies_agree_with_probabilities(
+        self, whole: CurriculumConfig, open_curriculum: Any, shared: bool
+    ) -> None:
         algorithm = whole.algorithm.model_copy(update={"use_shared_memory": shared})
         curriculum = open_curriculum(whole.model_copy(update={"algorithm_config": algorithm}))
         steps(curriculum, 0, 40)
-        expected = curriculum.probabilities()  # the pool is frozen from here on: nothing is completed
+        expected = (
+            curriculum.probabilities()
+        )  # the pool is frozen from here on: nothing is completed
         drawn = [task.task_id for task in curriculum.get_tasks(20_000)]
         assert curriculum.probabilities() == expected
         observed = {task_id: drawn.count(task_id) for task_id in expected}
         assert sum(observed.values()) == len(drawn)
         possible = [task_id for task_id, p in expected.items() if p > 0.0]
         assert all(observed[task_id] == 0 for task_id in expected if task_id not in possible)
-        result = stats.chisquare([observed[i] for i in possible], [expected[i] * len(drawn) for i in possible])
+        result = stats.chisquare(
+            [observed[i] for i in possible], [expected[i] * len(drawn) for i in possible]
+        )
         assert result.pvalue > 1e-3
 
-    def test_no_task_is_in_the_pool_twice_and_the_counters_add_up(self, whole: CurriculumConfig, open_curriculum: Any) -> None:
+    def test_no_task_is_in_the_pool_twice_and_the_counters_add_up(
+        self, whole: CurriculumConfig, open_curriculum: Any
+    ) -> None:
         curriculum = open_curriculum(whole)
         tracker = curriculum.algorithm.task_tracker
         for step in range(300):
@@ -80,19 +94,30 @@ class AlgorithmContract:
             assert len(ids) == len(set(ids)) == 6
         stats = curriculum.stats()
         assert stats["num_scheduled"] == stats["num_completed"] + stats["late_completions"] == 300
-        assert stats["num_created"] - stats["num_evicted"] - stats["num_invalid"] == stats["num_active_tasks"] == 6
+        assert (
+            stats["num_created"] - stats["num_evicted"] - stats["num_invalid"]
+            == stats["num_active_tasks"]
+            == 6
+        )
 
-    def test_eviction_is_recommended_among_the_given_tasks(self, whole: CurriculumConfig, open_curriculum: Any) -> None:
+    def test_eviction_is_recommended_among_the_given_tasks(
+        self, whole: CurriculumConfig, open_curriculum: Any
+    ) -> None:
         curriculum = open_curriculum(whole)
         steps(curriculum, 0, 200)
-        algorithm, ids = curriculum.algorithm, curriculum.algorithm.task_tracker.get_all_tracked_tasks()
+        algorithm, ids = (
+            curriculum.algorithm,
+            curriculum.algorithm.task_tracker.get_all_tracked_tasks(),
+        )
         for some in (ids, ids[:1], []):
             assert algorithm.recommend_eviction(some) in [None, *some]
         for task_id in ids:  # both forms of the second argument
             assert algorithm.should_evict_task(task_id, ids) in (True, False)
             assert algorithm.should_evict_task(task_id, 10**9) is False
 
-    def test_statistics_are_finite_numbers(self, whole: CurriculumConfig, open_curriculum: Any) -> None:
+    def test_statistics_are_finite_numbers(
+        self, whole: CurriculumConfig, open_curriculum: Any
+    ) -> None:
         curriculum = open_curriculum(whole)
         for _ in range(2):
             values = curriculum.stats()
@@ -100,7 +125,9 @@ class AlgorithmContract:
             assert all(type(value) is float and math.isfinite(value) for value in values.values())
             steps(curriculum, 0, 20)
 
-    def test_explanations_agree_with_probabilities(self, whole: CurriculumConfig, open_curriculum: Any) -> None:
+    def test_explanations_agree_with_probabilities(
+        self, whole: CurriculumConfig, open_curriculum: Any
+    ) -> None:
         curriculum = open_curriculum(whole)
         steps(curriculum, 0, 30)
         for task_id, probability in curriculum.probabilities().items():
@@ -118,17 +145,23 @@ class AlgorithmContract:
             drawn += steps(curriculum, step, step + 1)
         final = without_times(curriculum.get_state())
         for step, snapshot in enumerate(snapshots):
-            resumed = open_curriculum(whole.model_copy(update={"seed": 99}))  # the saved seed counts
+            resumed = open_curriculum(
+                whole.model_copy(update={"seed": 99})
+            )  # the saved seed counts
             resumed.load_state(snapshot)
             assert steps(resumed, step, STEPS) == drawn[step:], f"resumed before item {step}"
-            assert {**without_times(resumed.get_state()), "seed": 3} == final, f"resumed before item {step}"
+            assert {**without_times(resumed.get_state()), "seed": 3} == final, (
+                f"resumed before item {step}"
+            )
 
     def test_state_is_plain(self, whole: CurriculumConfig, open_curriculum: Any) -> None:
         curriculum = open_curriculum(whole)
         steps(curriculum, 0, 20)
         assert only_plain(curriculum.get_state())
 
-    def test_state_of_another_algorithm_is_refused(self, whole: CurriculumConfig, open_curriculum: Any) -> None:
+    def test_state_of_another_algorithm_is_refused(
+        self, whole: CurriculumConfig, open_curriculum: Any
+    ) -> None:
         curriculum = open_curriculum(whole)
         state = curriculum.get_state()
         before = without_times(state)
@@ -137,13 +170,20 @@ class AlgorithmContract:
             curriculum.load_state(state)
         assert without_times(curriculum.get_state()) == before
 
-    def test_configuration_round_trips(self, config: CurriculumAlgorithmConfig, whole: CurriculumConfig) -> None:
+    def test_configuration_round_trips(
+        self, config: CurriculumAlgorithmConfig, whole: CurriculumConfig
+    ) -> None:
         assert type(config).model_validate(config.model_dump()) == config
         assert CurriculumConfig.model_validate(json.loads(whole.model_dump_json())) == whole
         assert pickle.loads(pickle.dumps(whole)) == whole
 
-    def test_a_shared_pool_is_one_pool(self, whole: CurriculumConfig, open_curriculum: Any, session_id: str) -> None:
-        one, two = open_curriculum(whole.with_session(session_id)), open_curriculum(whole.with_session(session_id))
+    def test_a_shared_pool_is_one_pool(
+        self, whole: CurriculumConfig, open_curriculum: Any, session_id: str
+    ) -> None:
+        one, two = (
+            open_curriculum(whole.with_session(session_id)),
+            open_curriculum(whole.with_session(session_id)),
+        )
         assert one.probabilities() == two.probabilities()
         steps(one, 0, 10)
         steps(two, 10, 20)

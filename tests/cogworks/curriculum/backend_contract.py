@@ -18,7 +18,8 @@ MakeBackend = Callable[[int], TaskMemoryBackend]
 
 
 class BackendContract:
-    """Inherit, and give a fixture `make_backend`: a function from `max_tasks` to a new, empty backend."""
+    """Inherit, and give a fixture `make_backend`: a function from `max_tasks` to a new, empty
+    backend."""
 
     @pytest.fixture
     def make_backend(self) -> MakeBackend:
@@ -124,5 +125,7 @@ class BackendContract:
             thread.start()
         for thread in threads:
             thread.join(60)
-        assert [tracker.get_task_stats(i)["completion_count"] for i in range(4)] == [4 * len(range(i, 50, 4)) for i in range(4)]
+        assert [tracker.get_task_stats(i)["completion_count"] for i in range(4)] == [
+            4 * len(range(i, 50, 4)) for i in range(4)
+        ]
         tracker.cleanup_shared_memory()

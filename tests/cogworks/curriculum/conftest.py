@@ -20,7 +20,9 @@ def open_curriculum() -> Iterator[Callable[..., Curriculum]]:
     """`Curriculum`, closed when the test ends."""
     opened: list[Curriculum] = []
 
-    def open_(config: CurriculumConfig | CurriculumAlgorithmConfig, *args: Any, **kwargs: Any) -> Curriculum:
+    def open_(
+        config: CurriculumConfig | CurriculumAlgorithmConfig, *args: Any, **kwargs: Any
+    ) -> Curriculum:
         opened.append(Curriculum(config, *args, **kwargs))
         return opened[-1]
 

@@ -1,4 +1,5 @@
-"""A custom scorer, algorithm and backend, as a user would write them, importable by class path from any process."""
+"""A custom scorer, algorithm and backend, as a user would write them, importable by class path from
+any process."""
 
 import fcntl
 import mmap
@@ -26,7 +27,8 @@ from metta.cogworks.curriculum.task_table import SCORE_HIGH, SCORE_LOW
 
 
 class DictScorer(LPScorer):
-    """The scorer of the upgrade guide: its state is a dictionary of this process. Progress is the distance to 1."""
+    """The scorer of the upgrade guide: its state is a dictionary of this process. Progress is the
+    distance to 1."""
 
     def __init__(self, config: Any):
         super().__init__(config)
@@ -59,7 +61,8 @@ class DictScorer(LPScorer):
 
 
 class SharedScorer(LPScorer):
-    """Keeps its state in a declared column, by the tracker's methods alone: the number of completions and of good ones."""
+    """Keeps its state in a declared column, by the tracker's methods alone: the number of
+    completions and of good ones."""
 
     columns = (Column("seen", "completions"), Column("good", "completions of at least 0.5"))
 
@@ -73,7 +76,9 @@ class SharedScorer(LPScorer):
         if self.tracker.get_task_state(task_id) is None:
             return
         self.tracker.set_column(task_id, "seen", self.tracker.get_column(task_id, "seen") + 1.0)
-        self.tracker.set_column(task_id, "good", self.tracker.get_column(task_id, "good") + (score >= 0.5))
+        self.tracker.set_column(
+            task_id, "good", self.tracker.get_column(task_id, "good") + (score >= 0.5)
+        )
 
     def remove_task(self, task_id: int) -> None:
         if self.tracker.get_task_state(task_id) is not None:
@@ -81,7 +86,11 @@ class SharedScorer(LPScorer):
             self.tracker.set_column(task_id, "good", 0.0)
 
     def get_stats(self) -> dict[str, float]:
-        return {"seen": sum(self.tracker.get_column(i, "seen") for i in self.tracker.get_all_tracked_tasks())}
+        return {
+            "seen": sum(
+                self.tracker.get_column(i, "seen") for i in self.tracker.get_all_tracked_tasks()
+            )
+        }
 
     def get_state(self) -> dict[str, Any]:
         return {}
@@ -132,7 +141,8 @@ class RareFirstConfig(CurriculumAlgorithmConfig):
 
 
 class RareFirst(CurriculumAlgorithm):
-    """A custom algorithm as in the upgrade guide: tasks in proportion to 1 / (1 + completions), gone after a few."""
+    """A custom algorithm as in the upgrade guide: tasks in proportion to 1 / (1 + completions),
+    gone after a few."""
 
     hypers: RareFirstConfig
 
@@ -168,9 +178,16 @@ class RareFirst(CurriculumAlgorithm):
 
 
 class FileBackend(TaskMemoryBackend):
-    """The five methods and no more, on a file that any process can open. Its lock is not re-entrant."""
+    """The five methods and no more, on a file that any process can open. Its lock is not
+    re-entrant."""
 
-    def __init__(self, path: Path, max_tasks: int, task_struct_size: int = 13, completion_history_size: int = 50):
+    def __init__(
+        self,
+        path: Path,
+        max_tasks: int,
+        task_struct_size: int = 13,
+        completion_history_size: int = 50,
+    ):
         self.max_tasks, self.task_struct_size = max_tasks, task_struct_size
         self.completion_history_size = completion_history_size
         count = max_tasks * task_struct_size + completion_history_size
@@ -189,7 +206,11 @@ class FileBackend(TaskMemoryBackend):
 
     @contextmanager
     def acquire_lock(self) -> Iterator[None]:
-        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_RDWR) if os.path.exists("/proc/self/fd") else os.dup(self._fd)
+        fd = (
+            os.open(f"/proc/self/fd/{self._fd}", os.O_RDWR)
+            if os.path.exists("/proc/self/fd")
+            else os.dup(self._fd)
+        )
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield

@@ -31,7 +31,11 @@ def mutable_parts(value: Any) -> dict[int, Any]:
         elif isinstance(item, list | tuple | set):
             children = list(item)
         else:
-            children = [] if frozen or isinstance(item, type) else list(getattr(item, "__dict__", {}).values())
+            children = (
+                []
+                if frozen or isinstance(item, type)
+                else list(getattr(item, "__dict__", {}).values())
+            )
         for child in children:
             visit(child)
 
@@ -40,7 +44,8 @@ def mutable_parts(value: Any) -> dict[int, Any]:
 
 
 class GeneratorContract:
-    """Inherit, and give a fixture `config`: a generator configuration of which the tasks in `TASK_IDS` are valid."""
+    """Inherit, and give a fixture `config`: a generator configuration of which the tasks in
+    `TASK_IDS` are valid."""
 
     @pytest.fixture
     def config(self) -> TaskGeneratorConfig:
@@ -49,7 +54,9 @@ class GeneratorContract:
     def test_same_task_id_gives_equal_tasks(self, config: TaskGeneratorConfig) -> None:
         forward, backward = config.create(), config.create()
         built = [forward.get_task(task_id).model_dump(mode="json") for task_id in TASK_IDS]
-        again = [backward.get_task(task_id).model_dump(mode="json") for task_id in reversed(TASK_IDS)]
+        again = [
+            backward.get_task(task_id).model_dump(mode="json") for task_id in reversed(TASK_IDS)
+        ]
         assert built == again[::-1]  # in another generator, in another order
 
     def test_tasks_share_no_mutable_state(self, config: TaskGeneratorConfig) -> None:
@@ -80,7 +87,9 @@ class GeneratorContract:
             task = generator.get_task(task_id)
             assert getattr(task, "label", label) == label
 
-    def test_tasks_of_equal_variant_have_equal_configurations(self, config: TaskGeneratorConfig) -> None:
+    def test_tasks_of_equal_variant_have_equal_configurations(
+        self, config: TaskGeneratorConfig
+    ) -> None:
         generator = config.create()
         seen: dict[Any, Any] = {}
         for task_id in [*TASK_IDS, *range(3, 60)]:
@@ -111,8 +120,12 @@ class GeneratorContract:
         assert type(loaded) is type(config)
         assert loaded == config
         assert loaded.model_dump_json() == text
-        expected = [config.create().get_task(task_id).model_dump(mode="json") for task_id in TASK_IDS]
-        assert [loaded.create().get_task(task_id).model_dump(mode="json") for task_id in TASK_IDS] == expected
+        expected = [
+            config.create().get_task(task_id).model_dump(mode="json") for task_id in TASK_IDS
+        ]
+        assert [
+            loaded.create().get_task(task_id).model_dump(mode="json") for task_id in TASK_IDS
+        ] == expected
 
     def test_invalid_task_ids_are_refused(self, config: TaskGeneratorConfig) -> None:
         generator = config.create()

@@ -1,4 +1,5 @@
-"""Configurations and generators that know nothing of mettagrid, importable by class path from any process."""
+"""Configurations and generators that know nothing of mettagrid, importable by class path from any
+process."""
 
 import enum
 from dataclasses import dataclass, field
@@ -7,7 +8,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from metta.cogworks.curriculum.task_generator import Span, TaskConfig, TaskGenerator, TaskGeneratorConfig, TaskRandom
+from metta.cogworks.curriculum.task_generator import (
+    Span,
+    TaskConfig,
+    TaskGenerator,
+    TaskGeneratorConfig,
+    TaskRandom,
+)
 
 
 class Colour(enum.Enum):
@@ -116,7 +123,10 @@ class RoomGenerator(TaskGenerator[Room]):
         self._names = ("small", "large")
 
     def _generate_task(self, task_id: int, rng: TaskRandom) -> Room:
-        return Room(label=self._task_label(task_id, rng), game=Game(num_plants=rng.randint(3, self.config.largest)))
+        return Room(
+            label=self._task_label(task_id, rng),
+            game=Game(num_plants=rng.randint(3, self.config.largest)),
+        )
 
     def _task_label(self, task_id: int, rng: TaskRandom) -> str:
         return self._names[task_id % 2]

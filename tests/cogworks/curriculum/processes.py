@@ -1,6 +1,7 @@
 """Processes for tests: started, killed at a chosen instruction, and waited for with a deadline.
 
-What runs in a spawned child stands here and not in a test module, so that the child need not import pytest.
+What runs in a spawned child stands here and not in a test module, so that the child need not import
+pytest.
 """
 
 import glob
@@ -31,8 +32,11 @@ def session_files(session_id: str) -> list[str]:
     return sorted(glob.glob(str(_path(session_id))) + glob.glob(str(_memory_path(session_id))))
 
 
-def run_all(method: Method, function: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
-    """Run ``function`` in one process per tuple of arguments; all must end well, and before the deadline."""
+def run_all(
+    method: Method, function: Callable[..., None], arguments: list[tuple[Any, ...]]
+) -> None:
+    """Run ``function`` in one process per tuple of arguments; all must end well, and before the
+    deadline."""
     context = multiprocessing.get_context(method)
     workers = [context.Process(target=function, args=args) for args in arguments]
     for worker in workers:
@@ -47,7 +51,8 @@ def run_all(method: Method, function: Callable[..., None], arguments: list[tuple
 
 
 def forked(function: Callable[[], object]) -> int:
-    """Run ``function`` in a forked child. Returns its exit status: 0, 1 after an exception, -n after signal n."""
+    """Run ``function`` in a forked child. Returns its exit status: 0, 1 after an exception, -n
+    after signal n."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -64,14 +69,20 @@ def forked(function: Callable[[], object]) -> int:
 
 
 def start_script(code: str, *args: str) -> subprocess.Popen[str]:
-    """A python process that has nothing to do with this one, with its standard streams as text pipes."""
+    """A python process that has nothing to do with this one, with its standard streams as text
+    pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *args],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])])},
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join(
+                [str(Path(__file__).parent), str(Path(__file__).parents[3])]
+            )
+        },
     )
 
 
@@ -81,11 +92,12 @@ def end_script(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, errors
 
 
-# -- killing at a chosen instruction ------------------------------------------------------------------------------------------
+# -- killing at a chosen instruction ---------------------------------------------------------------
 
 
 def trace_opcodes(function: Callable[[], object], at_each: Callable[[FrameType], None]) -> None:
-    """Run ``function``, calling ``at_each(frame)`` before every bytecode instruction of the curriculum's modules."""
+    """Run ``function``, calling ``at_each(frame)`` before every bytecode instruction of the
+    curriculum's modules."""
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.startswith(_SOURCES):
@@ -104,7 +116,8 @@ def trace_opcodes(function: Callable[[], object], at_each: Callable[[FrameType],
 
 
 def count_changes(function: Callable[[], object], memory: Callable[[], bytes]) -> int:
-    """How many different states ``function``, run in a child, takes the memory through, as seen between instructions."""
+    """How many different states ``function``, run in a child, takes the memory through, as seen
+    between instructions."""
     read, write = os.pipe()
 
     def child() -> None:
@@ -126,8 +139,11 @@ def count_changes(function: Callable[[], object], memory: Callable[[], bytes]) -
         return int(result.read())
 
 
-def kill_after_changes(function: Callable[[], object], memory: Callable[[], bytes], changes: int) -> int:
-    """Run ``function`` in a child that is killed as soon as the memory has changed so often. Returns its exit status."""
+def kill_after_changes(
+    function: Callable[[], object], memory: Callable[[], bytes], changes: int
+) -> int:
+    """Run ``function`` in a child that is killed as soon as the memory has changed so often.
+    Returns its exit status."""
 
     def child() -> None:
         count, last = 0, memory()
@@ -145,7 +161,7 @@ def kill_after_changes(function: Callable[[], object], memory: Callable[[], byte
     return forked(child)
 
 
-# -- what children do ---------------------------------------------------------------------------------------------------------
+# -- what children do ------------------------------------------------------------------------------
 
 
 def complete_tasks(config: CurriculumConfig, episodes: int, barrier: Barrier) -> None:
@@ -156,11 +172,14 @@ def complete_tasks(config: CurriculumConfig, episodes: int, barrier: Barrier) ->
             curriculum.get_task().complete(1.0)
             task_ids = [task.task_id for task in curriculum.get_tasks(3)]
             curriculum.update_tasks(task_ids, [1.0] * 3)
-        barrier.wait(DEADLINE)  # the last one out removes the pool: nobody may go before everybody has come
+        barrier.wait(
+            DEADLINE
+        )  # the last one out removes the pool: nobody may go before everybody has come
 
 
 def open_together(session_ids: list[str], processes: int, barrier: Barrier) -> None:
-    """Open each session at the same instant as others do; each completes one task and must see everybody's."""
+    """Open each session at the same instant as others do; each completes one task and must see
+    everybody's."""
     for session_id in session_ids:
         config = package.LearningProgressConfig(num_active_tasks=8, session_id=session_id)
         barrier.wait(DEADLINE)
@@ -180,7 +199,8 @@ def stay_linked(session_id: str, repetitions: int, barrier: Barrier) -> None:
         for _ in range(1 + k % 3):
             session = open_session(session_id, 4096, {"max_tasks": 4})
             with session.lock:
-                # Were there two sessions of one name, one of them would have lost its name to the other.
+                # Were there two sessions of one name, one of them would have lost its name to the
+                # other.
                 assert os.path.samestat(os.fstat(session._fd), os.stat(_path(session_id)))
                 assert os.path.getsize(_memory_path(session_id)) == 4096
                 session.memory[0] = (session.memory[0] + 1) % 256
@@ -211,11 +231,15 @@ def start_heir(session_id: str, method: Method) -> None:
     """Start a child that opens the session, and wait to be killed."""
     session = open_session(session_id, 4096, {"max_tasks": 4})
     session.memory[0] = 9
-    child = multiprocessing.get_context(method).Process(target=inherit, args=(session_id, os.dup(0), os.dup(1)))
+    child = multiprocessing.get_context(method).Process(
+        target=inherit, args=(session_id, os.dup(0), os.dup(1))
+    )
     if method == "fork":
         child.start()
     else:
-        subprocess.Popen([sys.executable, "-c", f"import processes; processes.inherit({session_id!r}, 0, 1)"])
+        subprocess.Popen(
+            [sys.executable, "-c", f"import processes; processes.inherit({session_id!r}, 0, 1)"]
+        )
     signal.pause()
 
 
@@ -255,7 +279,8 @@ def stay_until(session_id: str, opened: Any, left: Any) -> None:
 
 
 def terminate_child(session_id: str) -> None:
-    """SIGTERM the child of multiprocessing that is the last one to use a session; print its end, and whether all is gone."""
+    """SIGTERM the child of multiprocessing that is the last one to use a session; print its end,
+    and whether all is gone."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     session = open_session(session_id, 4096, {"max_tasks": 4})
     context = multiprocessing.get_context("fork")

@@ -3,7 +3,8 @@
 class TestMyScorer(ScorerContract):
     @pytest.fixture
     def config(self):
-        return LearningProgressConfig(scorer="my_project.scorers.MyScorer", num_active_tasks=8, use_shared_memory=False)
+        return LearningProgressConfig(scorer="my_project.scorers.MyScorer", num_active_tasks=8,
+        use_shared_memory=False)
 """
 
 import math
@@ -24,12 +25,18 @@ from tests.cogworks.curriculum.states import as_json, only_plain
 Completions = list[tuple[int, float]]
 
 
-def completions(seed: int, n: int, tasks: int = 5, low: float = 0.0, high: float = 1.0) -> Completions:
-    """Random completions of tasks 0 to `tasks` - 1, the same for the same seed; every tenth score is exactly 0 or 1."""
+def completions(
+    seed: int, n: int, tasks: int = 5, low: float = 0.0, high: float = 1.0
+) -> Completions:
+    """Random completions of tasks 0 to `tasks` - 1, the same for the same seed; every tenth score
+    is exactly 0 or 1."""
     rng = np.random.default_rng(seed)
     scores = rng.uniform(low, high, n)
     scores[::10] = rng.integers(0, 2, len(scores[::10]))
-    return [(int(task_id), float(score)) for task_id, score in zip(rng.integers(0, tasks, n), scores, strict=True)]
+    return [
+        (int(task_id), float(score))
+        for task_id, score in zip(rng.integers(0, tasks, n), scores, strict=True)
+    ]
 
 
 def record(algorithm: LearningProgressAlgorithm, items: Iterable[tuple[int, float]]) -> None:
@@ -38,7 +45,8 @@ def record(algorithm: LearningProgressAlgorithm, items: Iterable[tuple[int, floa
 
 
 class ScorerContract:
-    """Inherit, and give a fixture `config`: a configuration with the scorer, 8 tasks, in local memory."""
+    """Inherit, and give a fixture `config`: a configuration with the scorer, 8 tasks, in local
+    memory."""
 
     @pytest.fixture
     def config(self) -> LearningProgressConfig:
@@ -51,7 +59,9 @@ class ScorerContract:
             algorithm.task_tracker.track_task_creation(task_id)
         return algorithm
 
-    def test_an_unknown_task_scores_zero_and_its_completion_is_ignored(self, algorithm: LearningProgressAlgorithm) -> None:
+    def test_an_unknown_task_scores_zero_and_its_completion_is_ignored(
+        self, algorithm: LearningProgressAlgorithm
+    ) -> None:
         scorer, tracker = algorithm.scorer, algorithm.task_tracker
         before = as_json(tracker.get_state())
         assert scorer.score_task(99, tracker) == 0.0
@@ -61,7 +71,9 @@ class ScorerContract:
         assert as_json(tracker.get_state()) == before
 
     @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-30.0, 200.0), (0.0, 0.0), (1.0, 1.0)])
-    def test_scores_are_finite_and_at_least_zero(self, algorithm: LearningProgressAlgorithm, low: float, high: float) -> None:
+    def test_scores_are_finite_and_at_least_zero(
+        self, algorithm: LearningProgressAlgorithm, low: float, high: float
+    ) -> None:
         for task_id, score in completions(0, 200, low=low, high=high):
             algorithm.update_task_performance(task_id, score)
             value = algorithm.scorer.score_task(task_id, algorithm.task_tracker)
@@ -76,7 +88,9 @@ class ScorerContract:
         algorithm.update_task_performance(2, 1.0)
         assert [scorer.score_task(i, tracker) for i in (0, 1, 3, 4)] == pytest.approx(others)
 
-    def test_the_same_completions_give_the_same_scores(self, config: LearningProgressConfig) -> None:
+    def test_the_same_completions_give_the_same_scores(
+        self, config: LearningProgressConfig
+    ) -> None:
         def scores() -> dict[int, float]:
             algorithm = config.create(8)
             record(algorithm, completions(1, 100))
@@ -84,7 +98,9 @@ class ScorerContract:
 
         assert scores() == scores()
 
-    def test_a_removed_task_begins_anew(self, config: LearningProgressConfig, algorithm: LearningProgressAlgorithm) -> None:
+    def test_a_removed_task_begins_anew(
+        self, config: LearningProgressConfig, algorithm: LearningProgressAlgorithm
+    ) -> None:
         other = config.create(8)
         for task_id in range(8):
             other.task_tracker.track_task_creation(task_id)
@@ -101,7 +117,10 @@ class ScorerContract:
             record(algorithm, items)
             stats = algorithm.scorer.get_stats()
             assert stats
-            assert all(type(name) is str and type(value) is float and math.isfinite(value) for name, value in stats.items())
+            assert all(
+                type(name) is str and type(value) is float and math.isfinite(value)
+                for name, value in stats.items()
+            )
 
     def test_saved_state_is_plain_and_gives_the_same_scores(
         self, config: LearningProgressConfig, algorithm: LearningProgressAlgorithm
@@ -116,7 +135,9 @@ class ScorerContract:
             record(other, more)
             assert other.score_tasks(list(range(8))) == algorithm.score_tasks(list(range(8)))
 
-    def test_one_row_and_many_rows_score_the_same(self, algorithm: LearningProgressAlgorithm) -> None:
+    def test_one_row_and_many_rows_score_the_same(
+        self, algorithm: LearningProgressAlgorithm
+    ) -> None:
         scorer = algorithm.scorer
         if not isinstance(scorer, ColumnScorer):
             pytest.skip("scores tasks one by one only")
@@ -127,7 +148,10 @@ class ScorerContract:
                 with table:
                     bounds = table.values[SCORE_LOW], table.values[SCORE_HIGH]
                     rows = scorer.score_rows(table.rows, *bounds, table.clock)
-                    singles = [scorer.score_row(table.values, table.base(slot), *bounds, table.clock) for slot in range(8)]
+                    singles = [
+                        scorer.score_row(table.values, table.base(slot), *bounds, table.clock)
+                        for slot in range(8)
+                    ]
                 assert rows.shape == (8,)
                 assert rows == pytest.approx(np.array(singles), rel=1e-9, abs=1e-12)
 

@@ -22,9 +22,14 @@ def without_times(state: dict[str, Any]) -> Any:
 
 
 def only_plain(value: Any) -> bool:
-    """Whether there is nothing but numpy arrays, numbers, strings, None, lists and dictionaries with string keys."""
+    """Whether there is nothing but numpy arrays, numbers, strings, None, lists and dictionaries
+    with string keys."""
     if isinstance(value, dict):
         return all(type(key) is str and only_plain(item) for key, item in value.items())
     if isinstance(value, list):
         return all(only_plain(item) for item in value)
-    return value is None or type(value) in (bool, int, float, str) or (type(value) is np.ndarray and value.dtype != object)
+    return (
+        value is None
+        or type(value) in (bool, int, float, str)
+        or (type(value) is np.ndarray and value.dtype != object)
+    )

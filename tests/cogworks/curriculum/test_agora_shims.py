@@ -1,4 +1,5 @@
-"""The older name, ``agora``: every module gives the objects of metta.cogworks.curriculum, after one warning."""
+"""The older name, ``agora``: every module gives the objects of metta.cogworks.curriculum, after one
+warning."""
 
 import importlib
 import subprocess
@@ -28,7 +29,13 @@ PACKAGES = ("agora", "agora.tracking", "agora.algorithms", "agora.generators")
 
 def run(code: str) -> str:
     """What a fresh interpreter prints."""
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -36,7 +43,10 @@ def run(code: str) -> str:
 @pytest.mark.filterwarnings("ignore:agora is now:DeprecationWarning")
 @pytest.mark.parametrize(("old", "new"), MODULES.items())
 def test_a_module_has_the_objects_of_the_new_one(old: str, new: str) -> None:
-    shim, module = importlib.import_module(old), importlib.import_module(f"metta.cogworks.curriculum.{new}")
+    shim, module = (
+        importlib.import_module(old),
+        importlib.import_module(f"metta.cogworks.curriculum.{new}"),
+    )
     assert shim.__all__
     for name in shim.__all__:
         if name != "TConfig":  # a type variable of the shim's own
@@ -54,11 +64,17 @@ def test_a_package_has_the_objects_of_the_new_one(old: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:agora is now:DeprecationWarning")
 def test_the_package_offers_every_public_name() -> None:
-    assert set(metta.cogworks.curriculum.__all__) - set(importlib.import_module("agora").__all__) == set()
+    assert (
+        set(metta.cogworks.curriculum.__all__) - set(importlib.import_module("agora").__all__)
+        == set()
+    )
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="'agora' has no attribute 'Curiculum'"), pytest.warns() as caught:
+    with (
+        pytest.raises(AttributeError, match="'agora' has no attribute 'Curiculum'"),
+        pytest.warns() as caught,
+    ):
         importlib.reload(importlib.import_module("agora")).Curiculum  # noqa: B018  (the access is the test)
     assert {warning.category for warning in caught} == {DeprecationWarning}
 
@@ -70,8 +86,10 @@ def test_one_warning_that_points_at_the_import() -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             import agora
-            import agora.tracking.memory, agora.algorithms.scorers, agora.generators.base, agora.curriculum
-        print([(w.category.__name__, w.filename, "metta.cogworks.curriculum" in str(w.message)) for w in caught])
+            import agora.tracking.memory, agora.algorithms.scorers
+            import agora.generators.base, agora.curriculum
+        told = [(w.category.__name__, w.filename, str(w.message)) for w in caught]
+        print([(kind, at, "metta.cogworks.curriculum" in text) for kind, at, text in told])
         """
     )
     assert out.strip() == "[('DeprecationWarning', '<string>', True)]"
@@ -81,7 +99,8 @@ def test_importing_it_needs_neither_pufferlib_nor_mettagrid() -> None:
     out = run(
         """
         import sys, warnings
-        sys.modules["pufferlib"] = sys.modules["mettagrid"] = sys.modules["torch"] = None  # as if not installed
+        for name in ("pufferlib", "mettagrid", "torch"):
+            sys.modules[name] = None  # as if not installed
         warnings.simplefilter("ignore", DeprecationWarning)
         import agora
         with agora.Curriculum(agora.LearningProgressConfig.default()) as curriculum:

@@ -53,10 +53,18 @@ def test_the_documented_columns_are_the_guides_in_its_order() -> None:
 @pytest.mark.parametrize("backend", [LocalMemoryBackend, SharedMemoryBackend])
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("max_tasks", 0), ("max_tasks", 1.5), ("max_tasks", True), ("task_struct_size", 12), ("completion_history_size", 0)],
+    [
+        ("max_tasks", 0),
+        ("max_tasks", 1.5),
+        ("max_tasks", True),
+        ("task_struct_size", 12),
+        ("completion_history_size", 0),
+    ],
 )
 def test_sizes_are_checked(backend: type, argument: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"{argument}={value} is not allowed: give an integer of at least"):
+    with pytest.raises(
+        ValueError, match=f"{argument}={value} is not allowed: give an integer of at least"
+    ):
         backend(**{"max_tasks": 4, argument: value})
 
 

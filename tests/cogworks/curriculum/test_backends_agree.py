@@ -1,4 +1,5 @@
-"""Any sequence of operations gives the same state in local and in shared memory, and agrees with a simple model."""
+"""Any sequence of operations gives the same state in local and in shared memory, and agrees with a
+simple model."""
 
 from collections import Counter
 from typing import Any
@@ -12,13 +13,23 @@ from metta.cogworks.curriculum.session import new_session_id
 from tests.cogworks.curriculum.generator_examples import RoomGenerator
 from tests.cogworks.curriculum.states import as_json, without_times
 
-SCORERS = ["bidirectional", "basic", "posterior", "tests.cogworks.curriculum.curriculum_examples.SharedScorer"]
+SCORERS = [
+    "bidirectional",
+    "basic",
+    "posterior",
+    "tests.cogworks.curriculum.curriculum_examples.SharedScorer",
+]
 
 
 class Pools(RuleBasedStateMachine):
     """One pool in local memory; one in shared memory with two views, which take turns."""
 
-    @initialize(scorer=st.sampled_from(SCORERS), tasks=st.integers(1, 6), ids=st.integers(1, 12), samples=st.integers(1, 3))
+    @initialize(
+        scorer=st.sampled_from(SCORERS),
+        tasks=st.integers(1, 6),
+        ids=st.integers(1, 12),
+        samples=st.integers(1, 3),
+    )
     def begin(self, scorer: str, tasks: int, ids: int, samples: int) -> None:
         algorithm = LearningProgressConfig(
             num_active_tasks=tasks,
@@ -30,7 +41,9 @@ class Pools(RuleBasedStateMachine):
             completion_history_size=5,
             eviction_worth_ratio=1e9,
         )
-        config = CurriculumConfig(algorithm_config=algorithm, task_generator=RoomGenerator.Config(), max_task_id=ids)
+        config = CurriculumConfig(
+            algorithm_config=algorithm, task_generator=RoomGenerator.Config(), max_task_id=ids
+        )
         self.local = Curriculum(config)
         shared = config.with_session(new_session_id())
         self.views = [Curriculum(shared), Curriculum(shared)]
@@ -58,7 +71,10 @@ class Pools(RuleBasedStateMachine):
     def draw(self) -> None:
         self.both(lambda curriculum: curriculum.get_task().task_id)
 
-    @rule(n=st.integers(0, 20), scores=st.lists(st.sampled_from([0.0, 0.3, 1.0, -2.0, 7.5]), min_size=1, max_size=4))
+    @rule(
+        n=st.integers(0, 20),
+        scores=st.lists(st.sampled_from([0.0, 0.3, 1.0, -2.0, 7.5]), min_size=1, max_size=4),
+    )
     def episodes(self, n: int, scores: list[float]) -> None:
         def play(curriculum: Curriculum) -> list[int]:
             drawn = []
@@ -71,7 +87,9 @@ class Pools(RuleBasedStateMachine):
         if isinstance(drawn, list):
             self.scores["completions"] += n
 
-    @rule(task_id=st.integers(0, 13), score=st.floats(allow_nan=True, allow_infinity=True, width=16))
+    @rule(
+        task_id=st.integers(0, 13), score=st.floats(allow_nan=True, allow_infinity=True, width=16)
+    )
     def complete(self, task_id: int, score: float) -> None:
         before = self.local.stats()
         outcome = self.both(lambda curriculum: curriculum.update_task_performance(task_id, score))
@@ -105,9 +123,15 @@ class Pools(RuleBasedStateMachine):
         assert len(ids) == len(set(ids))
         assert all(0 <= task_id < self.ids for task_id in ids)
         assert stats["num_completed"] + stats["late_completions"] == self.scores["completions"]
-        assert stats["num_created"] - stats["num_evicted"] - stats["num_invalid"] == stats["num_active_tasks"] == len(ids)
+        assert (
+            stats["num_created"] - stats["num_evicted"] - stats["num_invalid"]
+            == stats["num_active_tasks"]
+            == len(ids)
+        )
         with self.local.algorithm.task_tracker.table as table:
-            assert sorted(table.task_ids().tolist()) == sorted(i for i in range(self.ids) if table.find(i) >= 0)
+            assert sorted(table.task_ids().tolist()) == sorted(
+                i for i in range(self.ids) if table.find(i) >= 0
+            )
 
     def teardown(self) -> None:
         for view in self.views:
@@ -115,4 +139,6 @@ class Pools(RuleBasedStateMachine):
 
 
 TestPools = Pools.TestCase
-TestPools.settings = settings(max_examples=50, stateful_step_count=25, deadline=None, derandomize=True)
+TestPools.settings = settings(
+    max_examples=50, stateful_step_count=25, deadline=None, derandomize=True
+)

@@ -1,4 +1,5 @@
-"""Configurations that are used again: for equal tasks only, by one environment at a time, and a bounded number."""
+"""Configurations that are used again: for equal tasks only, by one environment at a time, and a
+bounded number."""
 
 import multiprocessing
 import threading
@@ -64,7 +65,8 @@ def ids_of(stock_or_generator: Any, count: int = 200) -> dict[Any, list[int]]:
     return found
 
 
-# Variants ---------------------------------------------------------------------------------------------------------------
+# Variants
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,16 +82,25 @@ def ids_of(stock_or_generator: Any, count: int = 200) -> dict[Any, list[int]]:
         (bucketed(Maze(), {"height": Span(0.0, 1.0)}), 200),  # a real number hardly occurs twice
         (Numbered.Config(), 200),
         (bucketed(Numbered.Config(), {"height": [0.5]}), 200),
-        (Relabelled.Config(child_generator_config=single_task(Maze()), buckets={"width": [1, 2]}), 200),
+        (
+            Relabelled.Config(
+                child_generator_config=single_task(Maze()), buckets={"width": [1, 2]}
+            ),
+            200,
+        ),
     ],
 )
-def test_there_are_as_many_variants_as_different_configurations(config: TaskGeneratorConfig, variants: int) -> None:
+def test_there_are_as_many_variants_as_different_configurations(
+    config: TaskGeneratorConfig, variants: int
+) -> None:
     generator = config.create()
     by_variant = ids_of(generator)
     assert len(by_variant) == variants
     for ids in by_variant.values():
         assert len({generator.get_task(task_id).model_dump_json() for task_id in ids}) == 1
-    assert len({generator.get_task(task_id).model_dump_json() for task_id in range(200)}) == variants
+    assert (
+        len({generator.get_task(task_id).model_dump_json() for task_id in range(200)}) == variants
+    )
 
 
 def test_the_label_is_part_of_the_variant() -> None:
@@ -107,7 +118,8 @@ def test_a_variant_is_known_without_building_anything(monkeypatch: pytest.Monkey
     assert len(ids_of(generator)) == 2
 
 
-# The stock --------------------------------------------------------------------------------------------------------------
+# The stock
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_configuration_that_came_back_serves_the_next_task_of_its_variant() -> None:

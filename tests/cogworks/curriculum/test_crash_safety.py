@@ -1,4 +1,5 @@
-"""Processes killed in the middle of everything: the others go on, nothing is half done, and counters add up."""
+"""Processes killed in the middle of everything: the others go on, nothing is half done, and
+counters add up."""
 
 import os
 import signal
@@ -9,10 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from processes import DEADLINE, count_changes, forked, kill_after_changes, session_files, trace_opcodes
+from processes import (
+    DEADLINE,
+    count_changes,
+    forked,
+    kill_after_changes,
+    session_files,
+    trace_opcodes,
+)
 
 from experiments.stress import pool_faults, run, torn_rows
-from metta.cogworks.curriculum import Curriculum, CurriculumConfig, CurriculumTask, DiscreteRandomConfig, LearningProgressConfig
+from metta.cogworks.curriculum import (
+    Curriculum,
+    CurriculumConfig,
+    CurriculumTask,
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+)
 from metta.cogworks.curriculum.session import list_sessions, new_session_id
 from metta.cogworks.curriculum.task_table import (
     CLOCK,
@@ -37,7 +51,11 @@ pytestmark = [
 
 TASKS = 12
 SMALL: dict[str, Any] = {"num_active_tasks": TASKS, "completion_history_size": 4}
-EARLY: dict[str, Any] = {"min_samples_for_lp": 2, "sample_threshold": 2, "min_presentations_for_eviction": 2}
+EARLY: dict[str, Any] = {
+    "min_samples_for_lp": 2,
+    "sample_threshold": 2,
+    "min_presentations_for_eviction": 2,
+}
 ALGORITHMS = {
     "discrete": DiscreteRandomConfig(**SMALL),
     "posterior": LearningProgressConfig(**SMALL, **EARLY, scorer="posterior"),
@@ -53,9 +71,13 @@ def table_of(curriculum: Curriculum) -> TaskTable:
 ONES = (1.0, 1.0, 1.0)
 
 
-def used_pool(algorithm: str = "posterior", max_task_id: int = 1000, scores: tuple[float, ...] = ONES) -> Curriculum:
+def used_pool(
+    algorithm: str = "posterior", max_task_id: int = 1000, scores: tuple[float, ...] = ONES
+) -> Curriculum:
     """A pool in which every task was completed three times, but one, which was never drawn."""
-    config = CurriculumConfig(algorithm_config=ALGORITHMS[algorithm], max_task_id=max_task_id).with_session(new_session_id())
+    config = CurriculumConfig(
+        algorithm_config=ALGORITHMS[algorithm], max_task_id=max_task_id
+    ).with_session(new_session_id())
     curriculum = Curriculum(config)
     for task_id in list(curriculum.probabilities())[1:]:
         curriculum._describe(task_id)
@@ -70,7 +92,14 @@ class Snapshot:
         with table:
             self.bytes = bytes(table._bytes)
             self.rows = table.rows.copy()
-            self.rows[:, [table.offset("creation_time"), table.offset("scheduled_count"), table.offset("label")]] = 0.0
+            self.rows[
+                :,
+                [
+                    table.offset("creation_time"),
+                    table.offset("scheduled_count"),
+                    table.offset("label"),
+                ],
+            ] = 0.0
             self.completed = table.completed()
             self.left = (table.header[EVICTED], table.header[INVALID])
             self.scheduled = table.scheduled()
@@ -85,7 +114,7 @@ def faults(table: TaskTable) -> list[str]:
         return pool_faults(table) + ["torn row"] * torn_rows(table)
 
 
-# -- kills at every point of every operation ----------------------------------------------------------------------------------
+# -- kills at every point of every operation -------------------------------------------------------
 
 Operation = Callable[[Curriculum], object]
 OPERATIONS: dict[str, Operation] = {
@@ -96,13 +125,24 @@ OPERATIONS: dict[str, Operation] = {
     "complete": lambda c: c.update_task_performance(last_task(c), 0.25),
     "complete_first": lambda c: c.update_task_performance(first_task(c), 0.25),
     "complete_late": lambda c: c.update_task_performance(999_999, 1.0),
-    "complete_many": lambda c: c.update_tasks([last_task(c), first_task(c), 999_999], [0.25, 0.5, 0.75]),
-    "evict": lambda c: (make_refresh_due(c), c.get_task(), c.update_task_performance(last_task(c), 0.25)),
+    "complete_many": lambda c: c.update_tasks(
+        [last_task(c), first_task(c), 999_999], [0.25, 0.5, 0.75]
+    ),
+    "evict": lambda c: (
+        make_refresh_due(c),
+        c.get_task(),
+        c.update_task_performance(last_task(c), 0.25),
+    ),
     "complete_and_draw": lambda c: c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25),
-    "complete_and_refresh": lambda c: (make_refresh_due(c), c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25)),
+    "complete_and_refresh": lambda c: (
+        make_refresh_due(c),
+        c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25),
+    ),
     "retire": lambda c: c.retire_task(last_task(c), "invalid"),
     "remove": lambda c: c.algorithm.task_tracker.remove_task(last_task(c)),
-    "track": lambda c: c.algorithm.task_tracker.track_task_creation(123_456),  # drops the oldest: the pool is full
+    "track": lambda c: c.algorithm.task_tracker.track_task_creation(
+        123_456
+    ),  # drops the oldest: the pool is full
     "rebuild_index": lambda c: (make_index_dirty(c), c.retire_task(last_task(c), "invalid")),
     "clear": lambda c: clear(c),
 }
@@ -135,8 +175,11 @@ def clear(curriculum: Curriculum) -> None:
         table.clear()
 
 
-def kill_everywhere(curriculum: Curriculum, operation: Callable[[], object], after_kill: Callable[[Snapshot], None]) -> int:
-    """Kill a child in ``operation`` once for every state that it takes the memory through. Returns how many there are."""
+def kill_everywhere(
+    curriculum: Curriculum, operation: Callable[[], object], after_kill: Callable[[Snapshot], None]
+) -> int:
+    """Kill a child in ``operation`` once for every state that it takes the memory through. Returns
+    how many there are."""
     table = table_of(curriculum)
     before = Snapshot(table)
 
@@ -168,17 +211,23 @@ def test_killed_at_every_point_of_an_operation(algorithm: str, name: str) -> Non
         def check(before: Snapshot) -> None:
             nonlocal in_change
             in_change += bool(table.header[JOURNAL] or table.header[STAGE])
-            now = Snapshot(table)  # takes the lock, which the dead child held, and puts right what it left
+            now = Snapshot(
+                table
+            )  # takes the lock, which the dead child held, and puts right what it left
             if name != "clear":
                 for slot in range(TASKS):
                     row = now.rows[slot].tolist()
                     if name == "track" and not any(row):
                         continue  # two changes: one task leaves, the other comes
-                    assert row in (before.rows[slot].tolist(), after.rows[slot].tolist()), f"half a change in slot {slot}"
+                    assert row in (before.rows[slot].tolist(), after.rows[slot].tolist()), (
+                        f"half a change in slot {slot}"
+                    )
                 assert before.completed <= now.completed <= after.completed
             else:
                 assert now.completed in (0, before.completed)
-                assert now.completed or table.header[EPOCH] > 1, "other processes would go on with the old names of groups"
+                assert now.completed or table.header[EPOCH] > 1, (
+                    "other processes would go on with the old names of groups"
+                )
             if name not in ("remove", "track", "clear"):  # these forget tasks without counting them
                 with table:
                     assert pool_faults(table) == []
@@ -186,7 +235,16 @@ def test_killed_at_every_point_of_an_operation(algorithm: str, name: str) -> Non
 
         states = kill_everywhere(curriculum, lambda: operation(curriculum), check)
         assert states >= 1
-        if name in ("complete", "complete_and_draw", "evict", "retire", "remove", "track", "rebuild_index", "clear"):
+        if name in (
+            "complete",
+            "complete_and_draw",
+            "evict",
+            "retire",
+            "remove",
+            "track",
+            "rebuild_index",
+            "clear",
+        ):
             assert in_change >= 1  # or this test kills at harmless points only
 
 
@@ -200,7 +258,12 @@ def test_killed_at_every_point_of_a_completion_by_other_scorers(algorithm: str) 
             with table:
                 assert table.completed() - before.completed in (0, 1)
 
-        assert kill_everywhere(curriculum, lambda: curriculum.update_task_performance(task_id, 1.0), check) > 5
+        assert (
+            kill_everywhere(
+                curriculum, lambda: curriculum.update_task_performance(task_id, 1.0), check
+            )
+            > 5
+        )
 
 
 def test_killed_at_every_point_of_taking_out_the_last_tasks() -> None:
@@ -215,13 +278,21 @@ def test_killed_at_every_point_of_taking_out_the_last_tasks() -> None:
             with table:
                 assert table.active_count in (2, 3)
 
-        assert kill_everywhere(curriculum, lambda: curriculum.retire_task(last_task(curriculum), "invalid"), check) > 10
+        assert (
+            kill_everywhere(
+                curriculum, lambda: curriculum.retire_task(last_task(curriculum), "invalid"), check
+            )
+            > 10
+        )
 
 
 @pytest.mark.parametrize("saved_tasks", [TASKS, TASKS - 4])
 def test_killed_at_every_point_of_loading_a_state(saved_tasks: int) -> None:
-    """Loading replaces everything, so that a crash leaves no pool to go back to: the survivors begin a new one."""
-    config = DiscreteRandomConfig(num_active_tasks=saved_tasks, use_shared_memory=False, completion_history_size=4)
+    """Loading replaces everything, so that a crash leaves no pool to go back to: the survivors
+    begin a new one."""
+    config = DiscreteRandomConfig(
+        num_active_tasks=saved_tasks, use_shared_memory=False, completion_history_size=4
+    )
     other = Curriculum(config, seed=7)
     for task in other.get_tasks(20):
         task.complete(1.0)
@@ -235,7 +306,9 @@ def test_killed_at_every_point_of_loading_a_state(saved_tasks: int) -> None:
             task.complete(1.0)
             now = Snapshot(table)
             seen.add(now.completed)
-            assert now.completed in (1, before.completed + 1, 21), "neither the old pool, nor the loaded one, nor a new one"
+            assert now.completed in (1, before.completed + 1, 21), (
+                "neither the old pool, nor the loaded one, nor a new one"
+            )
             with table:
                 assert [f for f in pool_faults(table) if "created" not in f] == []
                 assert torn_rows(table) == 0
@@ -282,7 +355,9 @@ def test_killed_at_every_point_of_creating_a_pool() -> None:
     config = CurriculumConfig(algorithm_config=ALGORITHMS["posterior"]).with_session(session_id)
     step, status = 0, -signal.SIGKILL
     while status == -signal.SIGKILL:
-        step += 23  # every point takes minutes; the strides of neighbouring kills land on other instructions of the loops
+        # every point takes minutes; the strides of neighbouring kills land on other instructions of
+        # the loops
+        step += 23
 
         def child(last: int = step) -> None:
             points = 0
@@ -296,7 +371,10 @@ def test_killed_at_every_point_of_creating_a_pool() -> None:
             trace_opcodes(lambda: Curriculum(config).close(), count)
 
         status = forked(child)
-        assert [info.alive for info in list_sessions() if info.session_id == session_id] in ([], [False])
+        assert [info.alive for info in list_sessions() if info.session_id == session_id] in (
+            [],
+            [False],
+        )
         with Curriculum(config) as curriculum:
             curriculum.get_task().complete(1.0)
             assert faults(table_of(curriculum)) == []
@@ -317,7 +395,10 @@ def test_killed_at_every_point_of_the_first_writes_to_a_new_pool() -> None:
         def memory() -> bytes:
             return bytes(table._bytes)
 
-        while kill_after_changes(lambda: Curriculum(curriculum.config), memory, states + 1) == -signal.SIGKILL:
+        while (
+            kill_after_changes(lambda: Curriculum(curriculum.config), memory, states + 1)
+            == -signal.SIGKILL
+        ):
             states += 1
             with Curriculum(curriculum.config) as another:
                 another.get_task().complete(0.5)  # does not widen the range
@@ -357,7 +438,7 @@ def test_killed_at_every_point_of_attaching_and_leaving() -> None:
         assert [info.alive for info in list_sessions() if info.session_id == session_id] == [True]
 
 
-# -- kills at random instants -------------------------------------------------------------------------------------------------
+# -- kills at random instants ----------------------------------------------------------------------
 
 
 @pytest.mark.timeout(900)  # 300 times: a process is killed and another started
@@ -367,7 +448,10 @@ def test_killed_at_random_instants() -> None:
     assert (report.kills, report.hangs, report.torn_rows) == (300, 0, 0)
     assert report.killed_holding_lock > 0
     assert report.completions > 300
-    print(f"recovery: median {np.median(report.recovery_ms):.2f} ms, longest {max(report.recovery_ms):.2f} ms")
+    print(
+        f"recovery: median {np.median(report.recovery_ms):.2f} ms, longest "
+        f"{max(report.recovery_ms):.2f} ms"
+    )
 
 
 @pytest.mark.slow
@@ -379,14 +463,16 @@ def test_killed_at_random_instants_for_long() -> None:
 
 
 def test_ended_by_sigterm_with_threads_in_the_middle_of_changes() -> None:
-    """The handler gives the locks back, which it must not do while another thread of the process is writing."""
+    """The handler gives the locks back, which it must not do while another thread of the process is
+    writing."""
     with used_pool() as curriculum:
         table = table_of(curriculum)
         for k in range(40):
             read, write = os.pipe()
 
             def child(ready: int = write) -> None:
-                # The handler that opening a session installs; pytest-timeout or coverage may have had another in place.
+                # The handler that opening a session installs; pytest-timeout or coverage may have
+                # had another in place.
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 curriculum.close()
                 mine = Curriculum(curriculum.config)
@@ -417,7 +503,7 @@ def test_ended_by_sigterm_with_threads_in_the_middle_of_changes() -> None:
             assert faults(table) == []
 
 
-# -- exceptions instead of kills ----------------------------------------------------------------------------------------------
+# -- exceptions instead of kills -------------------------------------------------------------------
 
 
 class Interrupted(BaseException):
@@ -425,7 +511,8 @@ class Interrupted(BaseException):
 
 
 def test_interrupted_inside_the_lock_functions() -> None:
-    """An exception out of a signal handler, wherever the kernel can be waited for, leaves no lock behind."""
+    """An exception out of a signal handler, wherever the kernel can be waited for, leaves no lock
+    behind."""
     with used_pool() as curriculum:
         lock = table_of(curriculum).lock
         read, write = os.pipe()
@@ -443,7 +530,9 @@ def test_interrupted_inside_the_lock_functions() -> None:
             lock.acquire()  # once the parent lets go
             lock.release()
             taken = []
-            thread = threading.Thread(target=lambda: taken.append(lock.acquire()), daemon=True)  # the thread lock is free too
+            thread = threading.Thread(
+                target=lambda: taken.append(lock.acquire()), daemon=True
+            )  # the thread lock is free too
             thread.start()
             thread.join(DEADLINE)
             assert taken
@@ -465,7 +554,8 @@ def test_interrupted_inside_the_lock_functions() -> None:
 
 @pytest.mark.parametrize("name", ["complete", "evict", "retire", "rebuild_index"])
 def test_an_exception_undoes_what_it_interrupts(name: str) -> None:
-    """Raised at every state of the memory, in this process, which goes on: as if the operation had not been begun."""
+    """Raised at every state of the memory, in this process, which goes on: as if the operation had
+    not been begun."""
     with used_pool() as curriculum:
         table, operation = table_of(curriculum), OPERATIONS[name]
         before = Snapshot(table)
@@ -493,17 +583,21 @@ def test_an_exception_undoes_what_it_interrupts(name: str) -> None:
                 assert table.lock.depth == 0
                 now = Snapshot(table)
                 for slot in range(TASKS):
-                    assert now.rows[slot].tolist() in (before.rows[slot].tolist(), after.rows[slot].tolist())
+                    assert now.rows[slot].tolist() in (
+                        before.rows[slot].tolist(),
+                        after.rows[slot].tolist(),
+                    )
                 with table:
                     assert pool_faults(table) == []
         assert k > 10
 
 
-# -- nothing runs for ever ----------------------------------------------------------------------------------------------------
+# -- nothing runs for ever -------------------------------------------------------------------------
 
 
 def test_tasks_exchanged_inside_a_larger_change_never_fill_the_index() -> None:
-    """A search for an id that is not there ends at an empty entry, of which there must always be some."""
+    """A search for an id that is not there ends at an empty entry, of which there must always be
+    some."""
     config = DiscreteRandomConfig(num_active_tasks=TASKS, use_shared_memory=False)
     with Curriculum(CurriculumConfig(algorithm_config=config, max_task_id=1000)) as curriculum:
         tracker, table = curriculum.algorithm.task_tracker, table_of(curriculum)

@@ -45,7 +45,9 @@ class TestLearningProgress(AlgorithmContract):
     def config(self, request: pytest.FixtureRequest) -> LearningProgressConfig:
         return LearningProgressConfig(scorer=request.param, **QUICK)
 
-    def test_the_steps_of_the_contract_see_evictions(self, whole: CurriculumConfig, open_curriculum) -> None:
+    def test_the_steps_of_the_contract_see_evictions(
+        self, whole: CurriculumConfig, open_curriculum
+    ) -> None:
         curriculum = open_curriculum(whole)
         steps(curriculum, 0, STEPS)
         assert curriculum.stats()["num_evicted"] >= 3
@@ -77,7 +79,9 @@ def test_uniform_sampling_is_uniform_whatever_the_scores(open_curriculum) -> Non
 
 def test_the_distribution_is_the_documented_pipeline(open_curriculum) -> None:
     """progress → exploration bonus → z-score × amplification → softmax → share of uniform."""
-    config = local(scorer="bidirectional", z_score_amplification=1.5, rand_task_rate=0.1, exploration_bonus=0.2)
+    config = local(
+        scorer="bidirectional", z_score_amplification=1.5, rand_task_rate=0.1, exploration_bonus=0.2
+    )
     curriculum = open_curriculum(config.model_copy(update={"min_samples_for_lp": 4}))
     ids = curriculum.algorithm.task_tracker.get_all_tracked_tasks()
     for i, task_id in enumerate(ids[:4]):  # the last two stay unmeasured
@@ -90,21 +94,31 @@ def test_the_distribution_is_the_documented_pipeline(open_curriculum) -> None:
     z = (worth - worth.mean()) / worth.std()
     softmax = np.exp(1.5 * z) / np.exp(1.5 * z).sum()
     assert curriculum.algorithm.distribution() == pytest.approx(0.9 * softmax + 0.1 / 6)
-    assert curriculum.algorithm.distribution() == pytest.approx(mix_uniform(zscore_softmax(worth, 1.5), 0.1))
+    assert curriculum.algorithm.distribution() == pytest.approx(
+        mix_uniform(zscore_softmax(worth, 1.5), 0.1)
+    )
 
 
 def test_the_exploration_bonus_is_on_the_scale_of_the_others_progress() -> None:
     measured = np.array([True, True, False])
     for scale in (1.0, 1e-3):
         progress = scale * np.array([0.1, 0.3, 0.0])
-        assert explored(progress, measured, 0.5) == pytest.approx(scale * np.array([0.1, 0.3, 0.2 + 0.15]))
-    assert explored(np.zeros(3), measured, 0.5).tolist() == [0.0, 0.0, 0.5]  # no progress anywhere: the scale is 1
+        assert explored(progress, measured, 0.5) == pytest.approx(
+            scale * np.array([0.1, 0.3, 0.2 + 0.15])
+        )
+    assert explored(np.zeros(3), measured, 0.5).tolist() == [
+        0.0,
+        0.0,
+        0.5,
+    ]  # no progress anywhere: the scale is 1
     assert explored(np.zeros(2), np.zeros(2, bool), 0.5).tolist() == [0.5, 0.5]
     assert explored(np.ones(2), np.ones(2, bool), 0.5).tolist() == [1.0, 1.0]
 
 
 def test_tasks_with_progress_are_drawn_more(open_curriculum) -> None:
-    curriculum = open_curriculum(local(scorer="bidirectional", min_samples_for_lp=1, eviction_threshold_percentile=0.0))
+    curriculum = open_curriculum(
+        local(scorer="bidirectional", min_samples_for_lp=1, eviction_threshold_percentile=0.0)
+    )
     ids = curriculum.algorithm.task_tracker.get_all_tracked_tasks()
     for _ in range(3):
         for task_id in ids:
@@ -119,7 +133,8 @@ def test_tasks_with_progress_are_drawn_more(open_curriculum) -> None:
 
 
 def test_the_distribution_lags_by_less_than_its_bound(open_curriculum) -> None:
-    """The bound is max(8, tasks / 32): until then the distribution stands, at it the distribution counts everything."""
+    """The bound is max(8, tasks / 32): until then the distribution stands, at it the distribution
+    counts everything."""
     assert [lag_bound(n) for n in (1, 256, 640, 6400)] == [8, 8, 20, 200]
     curriculum = open_curriculum(local(num_active_tasks=640, scorer="basic"))
     ids = list(curriculum.probabilities())
@@ -143,7 +158,9 @@ def test_an_algorithm_alone_tracks_what_it_is_told() -> None:
     assert algorithm.score_tasks([3]) == {3: 0.0}
 
 
-@pytest.mark.parametrize(("task_id", "score"), [(1, float("nan")), (1, "much"), (-1, 0.5), (1.5, 0.5)])
+@pytest.mark.parametrize(
+    ("task_id", "score"), [(1, float("nan")), (1, "much"), (-1, 0.5), (1.5, 0.5)]
+)
 def test_an_algorithm_alone_refuses_what_a_curriculum_does(task_id, score) -> None:
     algorithm = local().create(6)
     with pytest.raises(ValueError, match="task"):
@@ -160,7 +177,9 @@ def test_it_is_put_together_from_the_guides_components() -> None:
     assert algorithm.cache_coordinator.scorer is algorithm.scorer
     algorithm.update_task_performance(0, 0.5)
     stats = algorithm.stats()
-    aggregated = algorithm.stats_aggregator.get_all_stats(include_tracker=True, include_scorer=True, include_slice=True)
+    aggregated = algorithm.stats_aggregator.get_all_stats(
+        include_tracker=True, include_scorer=True, include_slice=True
+    )
     assert aggregated.items() <= stats.items() | {("num_tasks", 6.0)}
     assert {"num_tasks", "tracker/mean_recent_score", "lp/mean_learning_progress"} <= set(stats)
     assert {"lp/mean_task_success_rate", "lp/mean_sample_prob"} <= set(stats)
@@ -178,8 +197,12 @@ def test_statistics_are_computed_anew_only_after_a_change() -> None:
     assert algorithm.get_detailed_stats()["tracker/mean_recent_score"] == 0.75
 
 
-def test_a_custom_algorithm_hears_of_every_completion_creation_and_eviction(open_curriculum) -> None:
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=RareFirstConfig(num_active_tasks=4), max_task_id=100))
+def test_a_custom_algorithm_hears_of_every_completion_creation_and_eviction(
+    open_curriculum,
+) -> None:
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=RareFirstConfig(num_active_tasks=4), max_task_id=100)
+    )
     algorithm = curriculum.algorithm
     assert isinstance(algorithm, RareFirst)
     drawn = steps(curriculum, 0, 60)
@@ -193,10 +216,14 @@ def test_a_custom_algorithm_hears_of_every_completion_creation_and_eviction(open
 
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, float("inf")])
-def test_a_custom_algorithm_that_scores_nonsense_is_told(open_curriculum, monkeypatch, value: float) -> None:
+def test_a_custom_algorithm_that_scores_nonsense_is_told(
+    open_curriculum, monkeypatch, value: float
+) -> None:
     curriculum = open_curriculum(RareFirstConfig(num_active_tasks=4, use_shared_memory=False))
     monkeypatch.setattr(RareFirst, "score_tasks", lambda self, ids: dict.fromkeys(ids, value))
-    with pytest.raises(ValueError, match=r"score_tasks gave .* for task \d+: scores are finite and at least 0"):
+    with pytest.raises(
+        ValueError, match=r"score_tasks gave .* for task \d+: scores are finite and at least 0"
+    ):
         curriculum.get_task()
 
 
@@ -206,7 +233,9 @@ def test_a_custom_algorithm_without_preferences_is_uniform(open_curriculum, monk
     assert list(curriculum.probabilities().values()) == pytest.approx([0.25] * 4)
 
 
-def test_a_completion_that_the_algorithm_fails_on_leaves_the_row_as_it_was(open_curriculum, monkeypatch) -> None:
+def test_a_completion_that_the_algorithm_fails_on_leaves_the_row_as_it_was(
+    open_curriculum, monkeypatch
+) -> None:
     curriculum = open_curriculum(RareFirstConfig(num_active_tasks=4, use_shared_memory=False))
     task = curriculum.get_task()
     task.complete(0.5)
@@ -225,7 +254,14 @@ def test_a_completion_that_the_algorithm_fails_on_leaves_the_row_as_it_was(open_
 def test_no_warnings_at_the_edges() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for sampling in ("power", "zscore_softmax", "zscore_sigmoid", "quantile_sigmoid", "temperature_softmax", "uniform"):
+        for sampling in (
+            "power",
+            "zscore_softmax",
+            "zscore_sigmoid",
+            "quantile_sigmoid",
+            "temperature_softmax",
+            "uniform",
+        ):
             algorithm = local(num_active_tasks=1, sampling=sampling).create(1)
             algorithm.update_task_performance(0, 1e90)
             assert algorithm.distribution() == pytest.approx(np.array([1.0]))
@@ -256,7 +292,11 @@ def test_what_leaves_the_pool_is_below_a_share_of_what_an_unseen_task_is_worth()
         algorithm.update_task_performance(task_id, 0.0)
         algorithm.update_task_performance(task_id, float(task_id % 2))
     worth = dict(enumerate(algorithm.task_tracker.table.column("lp_score").tolist()))
-    unseen = float(algorithm.scorer.score_rows(np.zeros((1, algorithm.task_tracker.table.row_size)), 0.0, 1.0, 0)[0])
+    unseen = float(
+        algorithm.scorer.score_rows(
+            np.zeros((1, algorithm.task_tracker.table.row_size)), 0.0, 1.0, 0
+        )[0]
+    )
     for ratio in (0.0, min(worth.values()) / unseen, 1e9):
         algorithm.hypers.eviction_worth_ratio = ratio
         expected = {task_id for task_id, value in worth.items() if value <= ratio * unseen}
@@ -271,5 +311,17 @@ def test_a_scorer_that_cannot_tell_of_unseen_tasks_evicts_by_percentile_alone() 
     for task_id in range(10):
         algorithm.update_task_performance(task_id, task_id / 10)
     with algorithm.task_tracker.table:
-        assert algorithm.evictions(10) == [0, 1, 2, 3, 4]  # floor(0.5 · 9) = 4 are sorted before the threshold
-    assert [task_id for task_id in range(10) if algorithm.should_evict_task(task_id)] == [0, 1, 2, 3, 4]
+        assert algorithm.evictions(10) == [
+            0,
+            1,
+            2,
+            3,
+            4,
+        ]  # floor(0.5 · 9) = 4 are sorted before the threshold
+    assert [task_id for task_id in range(10) if algorithm.should_evict_task(task_id)] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]

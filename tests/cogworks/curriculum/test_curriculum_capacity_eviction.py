@@ -5,17 +5,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metta.cogworks.curriculum import CurriculumConfig, LearningProgressAlgorithm, LearningProgressConfig
+from metta.cogworks.curriculum import (
+    CurriculumConfig,
+    LearningProgressAlgorithm,
+    LearningProgressConfig,
+)
 from metta.cogworks.curriculum.learning_progress_algorithm import percentile
 from tests.cogworks.curriculum.algorithm_contract import score_of
 
 
 def local(**fields: Any) -> LearningProgressConfig:
-    return LearningProgressConfig(**{"num_active_tasks": 10, "use_shared_memory": False, "scorer": "bidirectional", **fields})
+    return LearningProgressConfig(
+        **{"num_active_tasks": 10, "use_shared_memory": False, "scorer": "bidirectional", **fields}
+    )
 
 
-def measured(progress: list[float], completions: int = 10, **fields: Any) -> LearningProgressAlgorithm:
-    """Ten tasks of which number `i` has `completions` completions and the learning progress `progress[i]`."""
+def measured(
+    progress: list[float], completions: int = 10, **fields: Any
+) -> LearningProgressAlgorithm:
+    """Ten tasks of which number `i` has `completions` completions and the learning progress
+    `progress[i]`."""
     algorithm = local(**fields).create(10)
     for task_id, value in enumerate(progress):
         for _ in range(completions):
@@ -32,7 +41,11 @@ def test_the_bottom_share_of_the_measured_tasks_may_leave(share: float) -> None:
     algorithm = measured(PROGRESS, eviction_threshold_percentile=share)
     ids = list(range(10))
     threshold = sorted(PROGRESS)[int(share * 9)]
-    expected = sorted((i for i in ids if PROGRESS[i] <= threshold), key=PROGRESS.__getitem__) if share else []
+    expected = (
+        sorted((i for i in ids if PROGRESS[i] <= threshold), key=PROGRESS.__getitem__)
+        if share
+        else []
+    )
     assert algorithm.evictions(100) == expected  # the lowest first
     assert algorithm.evictions(2) == expected[:2]
     assert algorithm.evictions(0) == []
@@ -60,7 +73,9 @@ def test_the_second_argument_may_be_a_number_of_completions() -> None:
     assert not few.should_evict_task(7, 5)  # not measured: no number makes it so
 
 
-@pytest.mark.parametrize("field", ["min_presentations_for_eviction", "sample_threshold", "min_samples_for_lp"])
+@pytest.mark.parametrize(
+    "field", ["min_presentations_for_eviction", "sample_threshold", "min_samples_for_lp"]
+)
 def test_a_task_stays_until_the_largest_of_three_thresholds(field: str) -> None:
     others = {"min_presentations_for_eviction": 1, "sample_threshold": 1, "min_samples_for_lp": 1}
     for completions, leaves in ((6, False), (7, True)):
@@ -88,7 +103,9 @@ def test_unmeasured_tasks_neither_leave_nor_count() -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_no_task_leaves_before_it_was_measured(open_curriculum, shared: bool) -> None:
     """With the default thresholds: ten completions each, for as long as it runs."""
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=local(use_shared_memory=shared), max_task_id=10_000))
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=local(use_shared_memory=shared), max_task_id=10_000)
+    )
     assert curriculum.algorithm.hypers.eviction_samples() == 10
     tracker = curriculum.algorithm.task_tracker
     completions: dict[int, int] = {}
@@ -111,14 +128,22 @@ def test_evicted_tasks_keep_counting_in_the_totals(open_curriculum) -> None:
     for step in range(300):
         curriculum.update_task_performance(curriculum.get_task().task_id, score_of(step, step))
     stats = curriculum.stats()
-    in_pool = sum(curriculum.algorithm.task_tracker.get_task_state(i).completion_count for i in curriculum.probabilities())
+    in_pool = sum(
+        curriculum.algorithm.task_tracker.get_task_state(i).completion_count
+        for i in curriculum.probabilities()
+    )
     assert stats["num_evicted"] > 50
     assert in_pool < stats["num_completed"] == stats["algorithm/tracker/total_completions"] == 300
     assert stats["num_created"] == stats["num_evicted"] + 10
 
 
 def test_a_task_in_flight_may_be_evicted_and_its_completion_is_late(open_curriculum) -> None:
-    algorithm = local(num_active_tasks=2, min_presentations_for_eviction=1, sample_threshold=1, min_samples_for_lp=1)
+    algorithm = local(
+        num_active_tasks=2,
+        min_presentations_for_eviction=1,
+        sample_threshold=1,
+        min_samples_for_lp=1,
+    )
     curriculum = open_curriculum(CurriculumConfig(algorithm_config=algorithm, max_task_id=1000))
     in_flight = curriculum.get_task()
     for _ in range(100):
@@ -127,15 +152,26 @@ def test_a_task_in_flight_may_be_evicted_and_its_completion_is_late(open_curricu
         if not curriculum.explain(in_flight.task_id).in_pool:
             break
     late = curriculum.stats()["late_completions"]
-    totals = [curriculum.algorithm.task_tracker.get_task_state(i).total_score for i in curriculum.probabilities()]
+    totals = [
+        curriculum.algorithm.task_tracker.get_task_state(i).total_score
+        for i in curriculum.probabilities()
+    ]
     in_flight.complete(0.5)
     assert curriculum.stats()["late_completions"] == late + 1
-    after = [curriculum.algorithm.task_tracker.get_task_state(i).total_score for i in curriculum.probabilities()]
+    after = [
+        curriculum.algorithm.task_tracker.get_task_state(i).total_score
+        for i in curriculum.probabilities()
+    ]
     assert after == totals  # nobody was credited
 
 
 def test_without_another_id_nobody_leaves(open_curriculum) -> None:
-    algorithm = local(num_active_tasks=4, min_presentations_for_eviction=1, sample_threshold=1, min_samples_for_lp=1)
+    algorithm = local(
+        num_active_tasks=4,
+        min_presentations_for_eviction=1,
+        sample_threshold=1,
+        min_samples_for_lp=1,
+    )
     curriculum = open_curriculum(CurriculumConfig(algorithm_config=algorithm, max_task_id=4))
     for step in range(100):
         curriculum.update_task_performance(curriculum.get_task().task_id, score_of(step, step))
@@ -145,7 +181,12 @@ def test_without_another_id_nobody_leaves(open_curriculum) -> None:
 
 def test_nearly_every_id_in_the_pool(open_curriculum) -> None:
     """The one id that is left is found, every time."""
-    algorithm = local(num_active_tasks=9, min_presentations_for_eviction=1, sample_threshold=1, min_samples_for_lp=1)
+    algorithm = local(
+        num_active_tasks=9,
+        min_presentations_for_eviction=1,
+        sample_threshold=1,
+        min_samples_for_lp=1,
+    )
     curriculum = open_curriculum(CurriculumConfig(algorithm_config=algorithm, max_task_id=10))
     for step in range(200):
         curriculum.update_task_performance(curriculum.get_task().task_id, score_of(step, step))
@@ -155,12 +196,28 @@ def test_nearly_every_id_in_the_pool(open_curriculum) -> None:
 
 def test_capacity_is_given_once() -> None:
     assert CurriculumConfig(num_active_tasks=5).algorithm.num_active_tasks == 5
-    assert CurriculumConfig(algorithm_config=LearningProgressConfig(), num_active_tasks=5).algorithm.num_active_tasks == 5
-    assert CurriculumConfig(algorithm_config=LearningProgressConfig(num_active_tasks=7)).num_active_tasks == 7
-    both = CurriculumConfig(algorithm_config=LearningProgressConfig(num_active_tasks=7), num_active_tasks=7)
+    assert (
+        CurriculumConfig(
+            algorithm_config=LearningProgressConfig(), num_active_tasks=5
+        ).algorithm.num_active_tasks
+        == 5
+    )
+    assert (
+        CurriculumConfig(
+            algorithm_config=LearningProgressConfig(num_active_tasks=7)
+        ).num_active_tasks
+        == 7
+    )
+    both = CurriculumConfig(
+        algorithm_config=LearningProgressConfig(num_active_tasks=7), num_active_tasks=7
+    )
     assert both.num_active_tasks == 7
-    with pytest.raises(ValueError, match="num_active_tasks=5 here and 7 in algorithm_config: give it once"):
-        CurriculumConfig(algorithm_config=LearningProgressConfig(num_active_tasks=7), num_active_tasks=5)
+    with pytest.raises(
+        ValueError, match="num_active_tasks=5 here and 7 in algorithm_config: give it once"
+    ):
+        CurriculumConfig(
+            algorithm_config=LearningProgressConfig(num_active_tasks=7), num_active_tasks=5
+        )
     config = CurriculumConfig(num_active_tasks=5)
     config.num_active_tasks = 6
     assert config.algorithm.num_active_tasks == 6

@@ -1,4 +1,5 @@
-"""Saved pools: what they promise and what is refused. Resuming from every step is in the contract of algorithms."""
+"""Saved pools: what they promise and what is refused. Resuming from every step is in the contract
+of algorithms."""
 
 import copy
 import json
@@ -10,7 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metta.cogworks.curriculum import Curriculum, CurriculumConfig, DiscreteRandomConfig, LearningProgressConfig, TaskTracker
+from metta.cogworks.curriculum import (
+    Curriculum,
+    CurriculumConfig,
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+    TaskTracker,
+)
 from tests.cogworks.curriculum.algorithm_contract import steps
 from tests.cogworks.curriculum.generator_examples import RoomGenerator
 from tests.cogworks.curriculum.states import as_json, without_times
@@ -19,7 +26,9 @@ EXAMPLES = "tests.cogworks.curriculum.curriculum_examples"
 
 
 def local(**fields: Any) -> LearningProgressConfig:
-    return LearningProgressConfig(**{"num_active_tasks": 6, "use_shared_memory": False, "scorer": "bidirectional", **fields})
+    return LearningProgressConfig(
+        **{"num_active_tasks": 6, "use_shared_memory": False, "scorer": "bidirectional", **fields}
+    )
 
 
 def rooms(algorithm: Any = None, **fields: Any) -> CurriculumConfig:
@@ -57,7 +66,9 @@ def test_loading_restores_counters_labels_and_statistics(open_curriculum) -> Non
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_local_pool_loads_a_shared_one_and_the_other_way_round(open_curriculum, shared: bool) -> None:
+def test_a_local_pool_loads_a_shared_one_and_the_other_way_round(
+    open_curriculum, shared: bool
+) -> None:
     one = open_curriculum(rooms(local(use_shared_memory=shared)))
     two = open_curriculum(rooms(local(use_shared_memory=not shared)))
     steps(one, 0, 20)
@@ -65,7 +76,9 @@ def test_a_local_pool_loads_a_shared_one_and_the_other_way_round(open_curriculum
     assert steps(two, 20, 40) == steps(one, 20, 40)
 
 
-def test_loading_is_seen_by_every_view_of_the_pool(open_curriculum, session_id: str, saved: dict[str, Any]) -> None:
+def test_loading_is_seen_by_every_view_of_the_pool(
+    open_curriculum, session_id: str, saved: dict[str, Any]
+) -> None:
     config = rooms(local(use_shared_memory=True)).with_session(session_id)
     one, two = open_curriculum(config), open_curriculum(config)
     steps(two, 0, 5)
@@ -76,7 +89,9 @@ def test_loading_is_seen_by_every_view_of_the_pool(open_curriculum, session_id: 
     assert two.stats()["num_completed"] == 40
 
 
-def test_a_larger_pool_takes_the_tasks_and_has_room_for_more(open_curriculum, saved: dict[str, Any]) -> None:
+def test_a_larger_pool_takes_the_tasks_and_has_room_for_more(
+    open_curriculum, saved: dict[str, Any]
+) -> None:
     old = {row[0]: row[2] for row in saved["algorithm"]["tracker"]["rows"]}
     larger = open_curriculum(rooms(local(num_active_tasks=10, task_default_success_threshold=0.9)))
     larger.load_state(saved)
@@ -84,7 +99,10 @@ def test_a_larger_pool_takes_the_tasks_and_has_room_for_more(open_curriculum, sa
     states = {i: tracker.get_task_state(i) for i in tracker.get_all_tracked_tasks()}
     assert len(states) == 10
     assert {i: states[i].completion_count for i in old} == old
-    assert all(states[i].completion_count == 0 and states[i].success_threshold == 0.9 for i in set(states) - set(old))
+    assert all(
+        states[i].completion_count == 0 and states[i].success_threshold == 0.9
+        for i in set(states) - set(old)
+    )
     assert larger.stats()["num_completed"] == 40
     assert larger.stats()["num_created"] == saved["algorithm"]["tracker"]["counters"]["created"] + 4
     assert sum(larger.probabilities().values()) == pytest.approx(1.0)
@@ -101,10 +119,14 @@ def test_another_length_of_history_keeps_the_latest_scores(open_curriculum) -> N
         other = open_curriculum(rooms(local(completion_history_size=size)))
         other.load_state(curriculum.get_state())
         latest = scores[-min(size, 8) :]
-        assert other.stats()["algorithm/tracker/mean_recent_score"] == pytest.approx(np.mean(latest))
+        assert other.stats()["algorithm/tracker/mean_recent_score"] == pytest.approx(
+            np.mean(latest)
+        )
         other.update_task_performance(task_id, 9.0)
         latest = [*latest, 9.0][-size:]
-        assert other.stats()["algorithm/tracker/mean_recent_score"] == pytest.approx(np.mean(latest))
+        assert other.stats()["algorithm/tracker/mean_recent_score"] == pytest.approx(
+            np.mean(latest)
+        )
 
 
 def test_the_same_length_of_history_goes_on_where_it_was(open_curriculum) -> None:
@@ -117,8 +139,12 @@ def test_the_same_length_of_history_goes_on_where_it_was(open_curriculum) -> Non
     assert two.stats() == one.stats()
 
 
-@pytest.mark.parametrize("scorer", ["basic", "posterior", "signed", "learnability", f"{EXAMPLES}.SharedScorer"])
-def test_with_another_scorer_the_tasks_begin_anew(open_curriculum, saved: dict[str, Any], scorer: str) -> None:
+@pytest.mark.parametrize(
+    "scorer", ["basic", "posterior", "signed", "learnability", f"{EXAMPLES}.SharedScorer"]
+)
+def test_with_another_scorer_the_tasks_begin_anew(
+    open_curriculum, saved: dict[str, Any], scorer: str
+) -> None:
     """Averages that the saved scorer did not keep would look like progress; the totals stay."""
     other = open_curriculum(rooms(local(scorer=scorer)))
     other.load_state(saved)
@@ -130,7 +156,11 @@ def test_with_another_scorer_the_tasks_begin_anew(open_curriculum, saved: dict[s
         assert (state.completion_count, state.lp_score, state.success_threshold) == (0, 0.0, row[8])
     stats = other.stats()
     created = saved["algorithm"]["tracker"]["counters"]["created"]
-    assert (stats["num_completed"], stats["num_scheduled"], stats["num_created"]) == (40, 40, created)
+    assert (stats["num_completed"], stats["num_scheduled"], stats["num_created"]) == (
+        40,
+        40,
+        created,
+    )
     assert list(other.probabilities().values()) == pytest.approx([1 / 6] * 6)
     steps(other, 40, 60)
     assert other.stats()["num_completed"] == 60
@@ -138,7 +168,9 @@ def test_with_another_scorer_the_tasks_begin_anew(open_curriculum, saved: dict[s
     assert sum(labels) == 60
 
 
-def test_a_scorer_that_has_got_another_column_begins_anew(open_curriculum, saved: dict[str, Any]) -> None:
+def test_a_scorer_that_has_got_another_column_begins_anew(
+    open_curriculum, saved: dict[str, Any]
+) -> None:
     older = copy.deepcopy(saved)
     table = older["algorithm"]["tracker"]
     at = table["columns"].index("baseline")
@@ -192,8 +224,16 @@ TABLE = ("algorithm", "tracker")
         ((*TABLE, "counters", "cursor"), lambda old: 10**6, "points outside the pool"),
         ((*TABLE, "counters", "cursor"), lambda old: -1, "cursor is -1, not an integer from 0"),
         ((*TABLE, "counters", "clock"), lambda old: "x", "clock is 'x', not an integer"),
-        ((*TABLE, "counters", "seed"), lambda old: 2**64, "seed is 18446744073709551616, not an integer"),
-        ((*TABLE, "probability"), lambda old: old * np.nan, "probability holds a number that is not finite"),
+        (
+            (*TABLE, "counters", "seed"),
+            lambda old: 2**64,
+            "seed is 18446744073709551616, not an integer",
+        ),
+        (
+            (*TABLE, "probability"),
+            lambda old: old * np.nan,
+            "probability holds a number that is not finite",
+        ),
         ((*TABLE, "score_range"), lambda old: [1.0, 1.0], "range of scores, 1.0 to 1.0, is empty"),
         ((*TABLE, "rows"), lambda old: -old, "below 0"),
         ((*TABLE, "group_names"), lambda old: [0] * len(old), "group_names are at most"),
@@ -215,17 +255,26 @@ def test_a_state_that_is_not_one_is_refused_before_anything_changes(
     assert without_times(curriculum.get_state()) == before
 
 
-def test_a_smaller_pool_refuses_before_anything_changes(open_curriculum, saved: dict[str, Any]) -> None:
+def test_a_smaller_pool_refuses_before_anything_changes(
+    open_curriculum, saved: dict[str, Any]
+) -> None:
     smaller = open_curriculum(rooms(local(num_active_tasks=4)))
     before = without_times(smaller.get_state())
-    with pytest.raises(ValueError, match="holds 6 tasks, this one has room for 4: use num_active_tasks of at least 6"):
+    with pytest.raises(
+        ValueError,
+        match="holds 6 tasks, this one has room for 4: use num_active_tasks of at least 6",
+    ):
         smaller.load_state(saved)
     assert without_times(smaller.get_state()) == before
 
 
 def test_another_algorithm_refuses(open_curriculum, saved: dict[str, Any]) -> None:
-    other = open_curriculum(rooms(DiscreteRandomConfig(num_active_tasks=6, use_shared_memory=False)))
-    with pytest.raises(ValueError, match="belongs to algorithm 'learning_progress', this is 'discrete_random'"):
+    other = open_curriculum(
+        rooms(DiscreteRandomConfig(num_active_tasks=6, use_shared_memory=False))
+    )
+    with pytest.raises(
+        ValueError, match="belongs to algorithm 'learning_progress', this is 'discrete_random'"
+    ):
         other.load_state(saved)
 
 
@@ -255,12 +304,17 @@ def test_another_process_reads_it_as_json(saved: dict[str, Any], tmp_path: Path)
     path.write_text(json.dumps(as_json(saved)))
     code = (
         "import json, sys; from metta.cogworks.curriculum import Curriculum, CurriculumConfig;"
-        "config = CurriculumConfig.model_validate_json(sys.argv[2]); curriculum = Curriculum(config);"
+        "config = CurriculumConfig.model_validate_json(sys.argv[2]); curriculum = "
+        "Curriculum(config);"
         "curriculum.load_state(json.load(open(sys.argv[1])));"
         "print(json.dumps([task.task_id for task in curriculum.get_tasks(10)]))"
     )
     drawn = subprocess.run(
-        [sys.executable, "-c", code, str(path), rooms().model_dump_json()], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, str(path), rooms().model_dump_json()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     with Curriculum(rooms()) as here:
         here.load_state(saved)

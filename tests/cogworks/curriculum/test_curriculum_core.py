@@ -40,7 +40,9 @@ def test_defaults() -> None:
     assert (config.max_task_id, config.num_active_tasks, config.seed) == (1_000_000, 1000, 0)
     assert isinstance(config.algorithm_config, DiscreteRandomConfig)
     assert config.session_id is None
-    with CurriculumConfig(algorithm_config=DiscreteRandomConfig(use_shared_memory=False)).make() as curriculum:
+    with CurriculumConfig(
+        algorithm_config=DiscreteRandomConfig(use_shared_memory=False)
+    ).make() as curriculum:
         assert isinstance(curriculum.algorithm, DiscreteRandomCurriculum)
         assert curriculum.stats()["num_active_tasks"] == 1000
 
@@ -55,8 +57,12 @@ def test_a_task_without_a_generator_is_its_seed(open_curriculum) -> None:
     assert str(task.task_id) in repr(task)
 
 
-@pytest.mark.parametrize("algorithm", [local(), DiscreteRandomConfig(num_active_tasks=8, use_shared_memory=False)])
-def test_completing_and_drawing_at_once_is_the_same_as_one_after_the_other(open_curriculum, algorithm) -> None:
+@pytest.mark.parametrize(
+    "algorithm", [local(), DiscreteRandomConfig(num_active_tasks=8, use_shared_memory=False)]
+)
+def test_completing_and_drawing_at_once_is_the_same_as_one_after_the_other(
+    open_curriculum, algorithm
+) -> None:
     one, other = open_curriculum(rooms(algorithm)), open_curriculum(rooms(algorithm))
     at_once, apart = one.get_task(), other.get_task()
     for k in range(300):  # through several refreshes and evictions
@@ -72,7 +78,11 @@ def test_completing_and_drawing_at_once_is_the_same_as_one_after_the_other(open_
 def test_a_task_is_credited_by_its_id_wherever_it_stands(open_curriculum) -> None:
     curriculum = open_curriculum(rooms())
     task = curriculum.get_task()
-    others = [CurriculumTask(curriculum, task_id) for task_id in curriculum.probabilities() if task_id != task.task_id]
+    others = [
+        CurriculumTask(curriculum, task_id)
+        for task_id in curriculum.probabilities()
+        if task_id != task.task_id
+    ]
     for slot in (*range(-1, 8), 8, 10**9):  # a wrong place, or none, is looked up
         curriculum.complete_and_draw(CurriculumTask(curriculum, task.task_id, slot), 0.5)
     assert task.state is not None
@@ -87,7 +97,9 @@ def test_a_task_is_credited_by_its_id_wherever_it_stands(open_curriculum) -> Non
 
 
 @pytest.mark.parametrize("task_id", [-1, 2**60, 2.5, "7", None, True])
-def test_completing_and_drawing_with_an_id_that_is_none_changes_nothing(open_curriculum, task_id) -> None:
+def test_completing_and_drawing_with_an_id_that_is_none_changes_nothing(
+    open_curriculum, task_id
+) -> None:
     curriculum = open_curriculum(rooms())
     before = without_times(curriculum.get_state())
     with pytest.raises(ValueError, match=r"task id .* is not valid"):
@@ -98,7 +110,9 @@ def test_completing_and_drawing_with_an_id_that_is_none_changes_nothing(open_cur
 def test_completing_and_drawing_takes_numpy_ids(open_curriculum) -> None:
     curriculum = open_curriculum(rooms())
     task = curriculum.get_task()
-    curriculum.complete_and_draw(CurriculumTask(curriculum, np.int64(task.task_id)), np.float32(0.5))  # type: ignore[arg-type]
+    curriculum.complete_and_draw(
+        CurriculumTask(curriculum, np.int64(task.task_id)), np.float32(0.5)
+    )  # type: ignore[arg-type]
     assert task.state is not None
     assert task.state.completion_count == 1
 
@@ -106,7 +120,11 @@ def test_completing_and_drawing_takes_numpy_ids(open_curriculum) -> None:
 def test_tasks_know_their_slots(open_curriculum) -> None:
     curriculum = open_curriculum(rooms())
     ids = curriculum.algorithm.task_tracker.get_all_tracked_tasks()
-    for task in (*curriculum.get_tasks(20), curriculum.get_task(), curriculum.complete_and_draw(curriculum.get_task(), 0.5)):
+    for task in (
+        *curriculum.get_tasks(20),
+        curriculum.get_task(),
+        curriculum.complete_and_draw(curriculum.get_task(), 0.5),
+    ):
         assert ids[task.slot] == task.task_id
 
 
@@ -120,7 +138,9 @@ class Noting(Curriculum):
         super().update_task_performance(task_id, score)
 
 
-def test_completing_and_drawing_asks_what_was_put_in_the_place_of_either(open_curriculum, monkeypatch) -> None:
+def test_completing_and_drawing_asks_what_was_put_in_the_place_of_either(
+    open_curriculum, monkeypatch
+) -> None:
     with Noting(rooms()) as noting:
         noting.noted = 0
         noting.complete_and_draw(noting.get_task(), 0.5)
@@ -154,13 +174,17 @@ def test_threads_that_complete_and_draw_at_once(open_curriculum) -> None:
 
 
 @pytest.mark.parametrize("score", [NAN, INF, "0.5", None])
-def test_completing_and_drawing_with_a_score_that_is_none_changes_nothing(open_curriculum, score) -> None:
+def test_completing_and_drawing_with_a_score_that_is_none_changes_nothing(
+    open_curriculum, score
+) -> None:
     curriculum = open_curriculum(rooms())
     task = curriculum.get_task()
     before = without_times(curriculum.get_state())
     with pytest.raises(ValueError, match=f"of task {task.task_id} is not"):
         curriculum.complete_and_draw(task, score)
-    with pytest.raises(ValueError, match=f"of task {task.task_id} is not"):  # a float id is an id, and told as one
+    with pytest.raises(
+        ValueError, match=f"of task {task.task_id} is not"
+    ):  # a float id is an id, and told as one
         curriculum.update_task_performance(float(task.task_id), score)  # type: ignore[arg-type]
     assert without_times(curriculum.get_state()) == before
 
@@ -178,7 +202,9 @@ def test_a_task_builds_its_environment_on_first_use_and_owns_it(open_curriculum)
 
 
 def test_task_ids_are_below_max_task_id_and_distinct(open_curriculum) -> None:
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=local(num_active_tasks=50), max_task_id=60))
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=local(num_active_tasks=50), max_task_id=60)
+    )
     ids = curriculum.algorithm.task_tracker.get_all_tracked_tasks()
     assert len(ids) == len(set(ids)) == 50
     assert min(ids) >= 0
@@ -186,13 +212,17 @@ def test_task_ids_are_below_max_task_id_and_distinct(open_curriculum) -> None:
 
 
 def test_a_pool_has_no_more_tasks_than_there_are_ids(open_curriculum) -> None:
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=local(num_active_tasks=50), max_task_id=3))
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=local(num_active_tasks=50), max_task_id=3)
+    )
     assert sorted(curriculum.probabilities()) == [0, 1, 2]
     assert curriculum.stats()["num_active_tasks"] == 3
 
 
 def test_initial_ids_are_uniform(open_curriculum) -> None:
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=local(num_active_tasks=2000), max_task_id=2**40))
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=local(num_active_tasks=2000), max_task_id=2**40)
+    )
     counts, _ = np.histogram(list(curriculum.probabilities()), bins=16, range=(0, 2**40))
     assert scipy_stats.chisquare(counts).pvalue > 1e-3
 
@@ -207,7 +237,9 @@ def test_the_seed_decides_the_draws(open_curriculum) -> None:
 
 def test_many_tasks_are_one_after_another(open_curriculum) -> None:
     one, many = open_curriculum(rooms()), open_curriculum(rooms())
-    assert [one.get_task().task_id for _ in range(100)] == [task.task_id for task in many.get_tasks(100)]
+    assert [one.get_task().task_id for _ in range(100)] == [
+        task.task_id for task in many.get_tasks(100)
+    ]
     assert many.get_tasks(0) == []
     with pytest.raises(ValueError, match="n=-1 is not allowed"):
         many.get_tasks(-1)
@@ -225,7 +257,9 @@ def test_many_completions_are_one_after_another(open_curriculum) -> None:
 
 
 def test_task_zero_and_score_zero_count(open_curriculum) -> None:
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=local(num_active_tasks=1), max_task_id=1))
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=local(num_active_tasks=1), max_task_id=1)
+    )
     task = curriculum.get_task()
     assert task.task_id == 0
     task.complete(0.0)
@@ -248,7 +282,9 @@ BAD_IDS = [-1, 0.5, 2**53, "3", None, True, NAN]
 
 
 @pytest.mark.parametrize(("score", "message"), BAD)
-def test_a_score_that_is_no_finite_number_changes_nothing(open_curriculum, score: Any, message: str) -> None:
+def test_a_score_that_is_no_finite_number_changes_nothing(
+    open_curriculum, score: Any, message: str
+) -> None:
     curriculum = open_curriculum(rooms())
     task = curriculum.get_task()
     task.complete(0.5)
@@ -302,14 +338,23 @@ def test_completions_of_tasks_outside_the_pool_are_late(open_curriculum) -> None
 def test_counters(open_curriculum) -> None:
     curriculum = open_curriculum(rooms())
     zero = curriculum.stats()
-    expected = {"num_created": 8, "num_evicted": 0, "num_completed": 0, "num_scheduled": 0, "num_active_tasks": 8}
+    expected = {
+        "num_created": 8,
+        "num_evicted": 0,
+        "num_completed": 0,
+        "num_scheduled": 0,
+        "num_active_tasks": 8,
+    }
     assert expected.items() <= zero.items()
     for task in curriculum.get_tasks(5):
         task.complete(0.5)
     curriculum.get_task()
     curriculum.retire_task(curriculum.get_task().task_id, "cannot be built")
     stats = curriculum.stats()
-    assert (stats["num_scheduled"], stats["num_completed"]) == (7, 5)  # those of the retired task included
+    assert (stats["num_scheduled"], stats["num_completed"]) == (
+        7,
+        5,
+    )  # those of the retired task included
     assert (stats["num_invalid"], stats["num_created"], stats["num_active_tasks"]) == (1, 9, 8)
 
 
@@ -327,7 +372,9 @@ def test_labels_are_counted_over_the_life_of_the_pool(open_curriculum) -> None:
     for label in ("small", "large"):
         assert stats[f"algorithm/label/{label}/completions"] == completions[label]
         assert stats[f"algorithm/label/{label}/scheduled"] == completions[label]
-        assert stats[f"algorithm/label/{label}/mean_score"] == pytest.approx(totals[label] / completions[label])
+        assert stats[f"algorithm/label/{label}/mean_score"] == pytest.approx(
+            totals[label] / completions[label]
+        )
     assert stats["algorithm/label/gini_completions"] == pytest.approx(gini(completions.values()))
 
 
@@ -343,7 +390,10 @@ def test_slices_are_counted_over_the_life_of_the_pool(open_curriculum) -> None:
         buckets={"game.num_plants": [5, 10], "game.density": [0.25, 0.75]},
     )
     algorithm = local(
-        enable_detailed_slice_logging=True, min_presentations_for_eviction=1, sample_threshold=1, min_samples_for_lp=1
+        enable_detailed_slice_logging=True,
+        min_presentations_for_eviction=1,
+        sample_threshold=1,
+        min_samples_for_lp=1,
     )
     curriculum = open_curriculum(rooms(algorithm, task_generator=generator))
     scores: dict[str, list[float]] = {}
@@ -353,17 +403,24 @@ def test_slices_are_counted_over_the_life_of_the_pool(open_curriculum) -> None:
         for axis, value in task.get_slice_values().items():
             scores.setdefault(f"{axis}_{value}", []).append(step / 150)
     stats = curriculum.stats()
-    assert set(scores) == {"game.num_plants_5", "game.num_plants_10", "game.density_0.25", "game.density_0.75"}
+    assert set(scores) == {
+        "game.num_plants_5",
+        "game.num_plants_10",
+        "game.density_0.25",
+        "game.density_0.75",
+    }
     for name, values in scores.items():
         assert stats[f"algorithm/slice/{name}/count"] == len(values)
         assert stats[f"algorithm/slice/{name}/mean"] == pytest.approx(np.mean(values))
         assert stats[f"algorithm/slice/{name}/std"] == pytest.approx(np.std(values))
 
 
-# -- invalid tasks ----------------------------------------------------------------------------------------------------------
+# -- invalid tasks ---------------------------------------------------------------------------------
 
 
-def test_the_reason_is_logged_at_the_first_second_fourth_invalid_task(open_curriculum, caplog) -> None:
+def test_the_reason_is_logged_at_the_first_second_fourth_invalid_task(
+    open_curriculum, caplog
+) -> None:
     curriculum = open_curriculum(DiscreteRandomConfig(num_active_tasks=20, use_shared_memory=False))
     for i, task_id in enumerate(list(curriculum.probabilities())[:9]):
         curriculum.retire_task(task_id, f"reason {i + 1}")
@@ -405,7 +462,10 @@ def test_when_every_task_is_invalid_the_error_says_so(open_curriculum, tasks: in
     for _ in range(tasks - 1):
         curriculum.retire_task(curriculum.get_task().task_id, "no agents")
     last = curriculum.get_task().task_id
-    with pytest.raises(RuntimeError, match=f"all {tasks} tasks of the curriculum are invalid; the last one, {last}: no agents"):
+    with pytest.raises(
+        RuntimeError,
+        match=f"all {tasks} tasks of the curriculum are invalid; the last one, {last}: no agents",
+    ):
         curriculum.retire_task(last, "no agents")
     with pytest.raises(RuntimeError, match="the pool is empty: every task was retired as invalid"):
         curriculum.get_task()
@@ -413,14 +473,19 @@ def test_when_every_task_is_invalid_the_error_says_so(open_curriculum, tasks: in
     assert curriculum.probabilities() == {}
 
 
-# -- explanations -----------------------------------------------------------------------------------------------------------
+# -- explanations ----------------------------------------------------------------------------------
 
 
 def test_explanations(open_curriculum) -> None:
     curriculum = open_curriculum(rooms(local(scorer="bidirectional", num_active_tasks=4)))
     task = curriculum.get_task()
     fresh = curriculum.explain(task.task_id)
-    assert (fresh.in_pool, fresh.label, fresh.completions, fresh.scheduled) == (True, task.get_label(), 0, 1)
+    assert (fresh.in_pool, fresh.label, fresh.completions, fresh.scheduled) == (
+        True,
+        task.get_label(),
+        0,
+        1,
+    )
     assert fresh.uniform == 0.25
     assert "never measured" in str(fresh)
     assert "not up for eviction" in str(fresh)
@@ -428,7 +493,9 @@ def test_explanations(open_curriculum) -> None:
     task.complete(0.75)
     explanation = curriculum.explain(task.task_id)
     assert (explanation.completions, explanation.mean_score) == (2, 0.5)
-    assert explanation.learning_progress == pytest.approx(curriculum.algorithm.get_learning_progress_score(task.task_id))
+    assert explanation.learning_progress == pytest.approx(
+        curriculum.algorithm.get_learning_progress_score(task.task_id)
+    )
     assert set(explanation.known) == {"fast_ema", "slow_ema", "baseline"}
     assert explanation.completions_until_refresh == 6
     assert "within 6 more" in str(explanation)
@@ -448,12 +515,17 @@ def test_probabilities_of_chosen_tasks(open_curriculum) -> None:
     assert curriculum.probabilities([]) == {}
 
 
-# -- threads, end -----------------------------------------------------------------------------------------------------------
+# -- threads, end ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_threads_lose_nothing(open_curriculum, shared: bool) -> None:
-    algorithm = local(num_active_tasks=16, use_shared_memory=shared, sample_threshold=1, min_presentations_for_eviction=1)
+    algorithm = local(
+        num_active_tasks=16,
+        use_shared_memory=shared,
+        sample_threshold=1,
+        min_presentations_for_eviction=1,
+    )
     curriculum = open_curriculum(rooms(algorithm))
     errors: list[BaseException] = []
 
@@ -491,18 +563,27 @@ def test_a_pool_filled_by_hand_is_kept_and_topped_up(open_curriculum) -> None:
     hypers = local(num_active_tasks=6)
     algorithm = hypers.create(6)
     algorithm.update_task_performance(3, 0.5)
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=hypers, max_task_id=50), algorithm=algorithm)
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=hypers, max_task_id=50), algorithm=algorithm
+    )
     assert curriculum.algorithm is algorithm
     assert len(curriculum.probabilities()) == 6
     assert algorithm.task_tracker.get_task_state(3).completion_count == 1
 
 
 def test_every_task_state_is_readable(open_curriculum) -> None:
-    curriculum = open_curriculum(rooms(local(scorer="bidirectional", task_default_success_threshold=0.3)))
+    curriculum = open_curriculum(
+        rooms(local(scorer="bidirectional", task_default_success_threshold=0.3))
+    )
     task = curriculum.get_task()
     task.complete(0.4)
     state = task.state
-    assert (state.num_completions, state.is_active, state.seed, state.success_threshold) == (1, True, task.task_id, 0.3)
+    assert (state.num_completions, state.is_active, state.seed, state.success_threshold) == (
+        1,
+        True,
+        task.task_id,
+        0.3,
+    )
     assert state.fast_ema == state.slow_ema == 0.4
     curriculum.retire_task(task.task_id, "reason")
     assert task.state is None

@@ -1,4 +1,5 @@
-"""CurriculumEnv over mettagrid's environment and over a native PufferLib one, in every vector backend."""
+"""CurriculumEnv over mettagrid's environment and over a native PufferLib one, in every vector
+backend."""
 
 import gc
 import multiprocessing
@@ -44,7 +45,8 @@ class Drill(BaseModel):
 
 
 class DrillEnv(PufferEnv):
-    """A native PufferLib environment of two agents: infos are a list, rewards are not summed, steps follow a task."""
+    """A native PufferLib environment of two agents: infos are a list, rewards are not summed, steps
+    follow a task."""
 
     def __init__(self, buf: Any = None, seed: int = 0, ending: str = "terminals") -> None:
         self.single_observation_space = gymnasium.spaces.Box(0, 255, (1,), np.uint8)
@@ -72,7 +74,13 @@ class DrillEnv(PufferEnv):
         self.truncations[:] = over and self.ending != "terminals"
         if self.ending == "one each":
             self.terminals[:], self.truncations[:] = (over, False), (False, over)
-        return self.observations, self.rewards, self.terminals, self.truncations, [{"elapsed": self.elapsed}]
+        return (
+            self.observations,
+            self.rewards,
+            self.terminals,
+            self.truncations,
+            [{"elapsed": self.elapsed}],
+        )
 
     def close(self) -> None:
         pass
@@ -85,7 +93,9 @@ def set_drill(env: DrillEnv, task: Drill) -> None:
 def pool(generator: Any = None, tasks: int = 4, **options: Any) -> Curriculum:
     """A local pool of a few tasks, drawn uniformly."""
     config = DiscreteRandomConfig(num_active_tasks=tasks, use_shared_memory=False)
-    return CurriculumConfig(task_generator=generator or single_task(Drill()), algorithm_config=config, **options).make()
+    return CurriculumConfig(
+        task_generator=generator or single_task(Drill()), algorithm_config=config, **options
+    ).make()
 
 
 def drill(curriculum: Curriculum, **options: Any) -> CurriculumEnv:
@@ -98,7 +108,9 @@ def room(max_steps: int = 3) -> MettaGridConfig:
     return config
 
 
-def mettagrid_env(curriculum: Curriculum, config: MettaGridConfig | None = None, **options: Any) -> CurriculumEnv:
+def mettagrid_env(
+    curriculum: Curriculum, config: MettaGridConfig | None = None, **options: Any
+) -> CurriculumEnv:
     return CurriculumEnv(MettaGridPufferEnv(Simulator(), config or room()), curriculum, **options)
 
 
@@ -110,7 +122,8 @@ def run_episode(env: CurriculumEnv) -> tuple[Any, ...]:
     raise AssertionError("no episode ended within 1000 steps")
 
 
-# Episodes -------------------------------------------------------------------------------------------------------------
+# Episodes
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", ["terminals", "truncations", "one each"])
@@ -173,7 +186,9 @@ def test_a_reset_begins_another_task_and_credits_nothing():
         assert curriculum.stats()["num_completed"] == 0
         run_episode(env)
         assert curriculum.stats()["num_completed"] == 1
-        assert curriculum.stats()["num_scheduled"] == 3  # the interrupted one, the completed one and the next
+        assert (
+            curriculum.stats()["num_scheduled"] == 3
+        )  # the interrupted one, the completed one and the next
 
 
 def test_a_reset_between_two_episodes_plays_the_task_that_was_drawn_when_the_last_one_ended():
@@ -189,7 +204,10 @@ def test_a_reset_between_two_episodes_plays_the_task_that_was_drawn_when_the_las
 
 def test_step_before_reset_begins_an_episode():
     with pool() as curriculum:
-        assert run_episode(drill(curriculum))[4][-1] == {"reward": pytest.approx(2.25), "length": 3.0}
+        assert run_episode(drill(curriculum))[4][-1] == {
+            "reward": pytest.approx(2.25),
+            "length": 3.0,
+        }
 
 
 def test_later_episodes_get_seeds_derived_from_the_reset():
@@ -217,7 +235,8 @@ def test_rewards_and_statistics_can_be_read_from_the_environment():
         assert infos[-1] == {"reward": 15.0, "length": 3.0, "elapsed": 3.0}
 
 
-# mettagrid ------------------------------------------------------------------------------------------------------------
+# mettagrid
+# --------------------------------------------------------------------------------------------------
 
 
 def test_mettagrid_plays_the_task_that_is_credited():
@@ -248,7 +267,8 @@ def test_mettagrid_score_is_the_mean_of_its_episode_rewards():
 
 
 def test_mettagrid_goes_on_after_a_configuration_it_refuses():
-    # A room of 2 x 2 cells is all wall: mettagrid finds no place for an agent, and its environment is left half closed.
+    # A room of 2 x 2 cells is all wall: mettagrid finds no place for an agent, and its environment
+    # is left half closed.
     generator = bucketed(room(), {"game.map_builder.width": [2, 6]})
     with pool(generator) as curriculum:
         env = mettagrid_env(curriculum)
@@ -257,14 +277,18 @@ def test_mettagrid_goes_on_after_a_configuration_it_refuses():
         stats = curriculum.stats()
         assert stats["num_completed"] == 20
         assert stats["num_invalid"] > 0
-        assert all(task.get_env_cfg().game.map_builder.width == 6 for task in curriculum.get_tasks(50))
+        assert all(
+            task.get_env_cfg().game.map_builder.width == 6 for task in curriculum.get_tasks(50)
+        )
 
 
-# Configurations that are used again -----------------------------------------------------------------------------------
+# Configurations that are used again
+# -----------------------------------------------------------------------------------
 
 
 def busy_room() -> MettaGridConfig:
-    """A room whose configuration mettagrid changes in place: it fills in the agents, and halves walls until they fit."""
+    """A room whose configuration mettagrid changes in place: it fills in the agents, and halves
+    walls until they fit."""
     config = room(max_steps=4)
     config.game.map_builder.objects = {"wall": 300}  # type: ignore[union-attr]
     return config
@@ -306,8 +330,13 @@ def test_configurations_of_equal_tasks_are_used_again():
             assert len({id(env.env_cfg.game) for env in environments}) == 3
 
 
-@pytest.mark.parametrize("options", [{"reuse_configs": False}, {"apply_task": lambda env, config: env.set_mg_config(config)}])
-def test_configurations_are_not_used_again_where_they_may_have_been_changed(options: dict[str, Any]):
+@pytest.mark.parametrize(
+    "options",
+    [{"reuse_configs": False}, {"apply_task": lambda env, config: env.set_mg_config(config)}],
+)
+def test_configurations_are_not_used_again_where_they_may_have_been_changed(
+    options: dict[str, Any],
+):
     with pool(single_task(room())) as curriculum:
         env = mettagrid_env(curriculum, **options)
         kept = []
@@ -324,7 +353,9 @@ def test_configurations_are_not_used_again_where_they_may_have_been_changed(opti
 
 def test_a_custom_apply_task_can_ask_for_configurations_to_be_used_again():
     with pool(single_task(room())) as curriculum:
-        env = mettagrid_env(curriculum, apply_task=lambda env, config: env.set_mg_config(config), reuse_configs=True)
+        env = mettagrid_env(
+            curriculum, apply_task=lambda env, config: env.set_mg_config(config), reuse_configs=True
+        )
         assert len(set(config_ids(env, 20))) == 2
 
 
@@ -361,7 +392,9 @@ class Shortened(Curriculum):
 
 def test_a_curriculum_that_builds_otherwise_is_asked():
     algorithm = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
-    with Shortened(CurriculumConfig(task_generator=single_task(room()), algorithm_config=algorithm)) as curriculum:
+    with Shortened(
+        CurriculumConfig(task_generator=single_task(room()), algorithm_config=algorithm)
+    ) as curriculum:
         env = mettagrid_env(curriculum)
         assert [run_episode(env)[4]["length"] for _ in range(3)] == [2, 2, 2]
 
@@ -382,7 +415,9 @@ class Alternating(Curriculum):
 
 def test_a_curriculum_that_chooses_otherwise_is_asked():
     algorithm = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
-    with Alternating(CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=algorithm)) as curriculum:
+    with Alternating(
+        CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=algorithm)
+    ) as curriculum:
         curriculum.scores = []
         env = drill(curriculum)
         played = []
@@ -427,7 +462,9 @@ def test_when_the_draw_fails_the_completion_stays_and_counts_once(monkeypatch):
         env = drill(curriculum)
         run_episode(env)
         distribution = curriculum.algorithm.distribution
-        monkeypatch.setattr(curriculum.algorithm, "distribution", lambda: distribution() * float("nan"))
+        monkeypatch.setattr(
+            curriculum.algorithm, "distribution", lambda: distribution() * float("nan")
+        )
         curriculum.algorithm.task_tracker.table.header[STALE] = 1
         with pytest.raises(ValueError, match="not finite"):
             run_episode(env)
@@ -483,7 +520,9 @@ def test_a_refused_task_of_a_closed_session_is_told_as_closed():
         env.task = task
 
     algorithm = DiscreteRandomConfig(num_active_tasks=4)
-    with CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=algorithm).make() as curriculum:
+    with CurriculumConfig(
+        task_generator=single_task(Drill()), algorithm_config=algorithm
+    ).make() as curriculum:
         env = CurriculumEnv(DrillEnv(), curriculum, apply_task=apply)
         run_episode(env)
     refused.append(1)
@@ -492,8 +531,11 @@ def test_a_refused_task_of_a_closed_session_is_told_as_closed():
 
 
 def test_what_is_played_after_a_refusal_comes_back_at_once():
-    """Not only when the garbage collector has run: a refusal refers to the frame that goes on with the next task."""
-    with pool(bucketed(room(), {"game.map_builder.width": [2, 6]})) as curriculum:  # all wall: see above
+    """Not only when the garbage collector has run: a refusal refers to the frame that goes on with
+    the next task."""
+    with pool(
+        bucketed(room(), {"game.map_builder.width": [2, 6]})
+    ) as curriculum:  # all wall: see above
         env = mettagrid_env(curriculum)
         assert curriculum.configs is not None
         gc.disable()
@@ -501,14 +543,18 @@ def test_what_is_played_after_a_refusal_comes_back_at_once():
             env.reset()
             for _ in range(20):
                 env.reset()
-                assert len(curriculum.configs) == 1  # two of width 6 take turns: one is played, the other is back
+                assert (
+                    len(curriculum.configs) == 1
+                )  # two of width 6 take turns: one is played, the other is back
         finally:
             gc.enable()
         assert curriculum.stats()["num_invalid"] > 0
 
 
 def test_a_refused_configuration_is_not_kept():
-    with pool(bucketed(room(), {"game.map_builder.width": [2, 6]})) as curriculum:  # all wall: see above
+    with pool(
+        bucketed(room(), {"game.map_builder.width": [2, 6]})
+    ) as curriculum:  # all wall: see above
         env = mettagrid_env(curriculum)
         for _ in range(20):
             run_episode(env)
@@ -543,7 +589,8 @@ def test_episodes_are_the_same_whether_configurations_are_used_again_or_not():
     assert reused == episodes(False)
 
 
-# Bad tasks ------------------------------------------------------------------------------------------------------------
+# Bad tasks
+# --------------------------------------------------------------------------------------------------
 
 
 def test_refused_tasks_are_retired_and_others_taken():
@@ -558,7 +605,10 @@ def test_refused_tasks_are_retired_and_others_taken():
 def test_when_every_task_is_invalid_the_error_says_so():
     with pool(single_task(Drill(length=0))) as curriculum:
         env = drill(curriculum, max_attempts=20)
-        with pytest.raises(InvalidTasksError, match=r"every task was invalid: 20 tasks in a row.*length 0 is not allowed"):
+        with pytest.raises(
+            InvalidTasksError,
+            match=r"every task was invalid: 20 tasks in a row.*length 0 is not allowed",
+        ):
             env.reset()
         assert curriculum.stats()["num_invalid"] == 20
 
@@ -580,16 +630,23 @@ def test_a_score_that_is_no_number_is_refused():
 
 
 def test_an_environment_without_set_mg_config_needs_apply_task():
-    with pool() as curriculum, pytest.raises(TypeError, match="DrillEnv has no set_mg_config: pass apply_task"):
+    with (
+        pool() as curriculum,
+        pytest.raises(TypeError, match="DrillEnv has no set_mg_config: pass apply_task"),
+    ):
         CurriculumEnv(DrillEnv(), curriculum)
 
 
 def test_max_attempts_must_be_positive():
-    with pool() as curriculum, pytest.raises(ValueError, match="max_attempts must be at least 1, got 0"):
+    with (
+        pool() as curriculum,
+        pytest.raises(ValueError, match="max_attempts must be at least 1, got 0"),
+    ):
         drill(curriculum, max_attempts=0)
 
 
-# Attributes -----------------------------------------------------------------------------------------------------------
+# Attributes
+# --------------------------------------------------------------------------------------------------
 
 
 def test_every_other_attribute_is_the_wrapped_environments():
@@ -614,14 +671,17 @@ def test_every_other_attribute_is_the_wrapped_environments():
 
 def test_it_survives_pickling():
     config = DiscreteRandomConfig(num_active_tasks=4)
-    with CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=config).make() as curriculum:
+    with CurriculumConfig(
+        task_generator=single_task(Drill()), algorithm_config=config
+    ).make() as curriculum:
         env = pickle.loads(pickle.dumps(drill(curriculum)))
         run_episode(env)
         assert curriculum.stats()["num_completed"] == 1
         env.curriculum.close()
 
 
-# Vector backends ------------------------------------------------------------------------------------------------------
+# Vector backends
+# --------------------------------------------------------------------------------------------------
 
 
 def make_drill(config: CurriculumConfig, buf: Any = None, seed: int = 0) -> CurriculumEnv:
@@ -651,15 +711,23 @@ def start_method(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.mark.timeout(120)  # PufferLib itself waits for ever for a worker that is gone
-@pytest.mark.parametrize(("backend", "start_method", "num_envs"), BACKENDS, indirect=["start_method"])
+@pytest.mark.parametrize(
+    ("backend", "start_method", "num_envs"), BACKENDS, indirect=["start_method"]
+)
 @pytest.mark.parametrize("make", [make_drill, make_room])
-def test_every_backend_credits_every_episode_to_one_pool(make: Any, backend: str, start_method: str, num_envs: int):
+def test_every_backend_credits_every_episode_to_one_pool(
+    make: Any, backend: str, start_method: str, num_envs: int
+):
     generator = single_task(Drill() if make is make_drill else room())
-    config = CurriculumConfig(task_generator=generator, algorithm_config=DiscreteRandomConfig(num_active_tasks=4))
+    config = CurriculumConfig(
+        task_generator=generator, algorithm_config=DiscreteRandomConfig(num_active_tasks=4)
+    )
     with config.make() as curriculum:
         creator = partial(make, curriculum.config)
         options = {"num_workers": 2, "overwork": True} if backend == "Multiprocessing" else {}
-        vecenv: Any = pufferlib.vector.make(creator, backend=getattr(pufferlib.vector, backend), num_envs=num_envs, **options)
+        vecenv: Any = pufferlib.vector.make(
+            creator, backend=getattr(pufferlib.vector, backend), num_envs=num_envs, **options
+        )
         episodes = 0
         try:
             vecenv.async_reset(seed=1)
@@ -678,11 +746,18 @@ def test_every_backend_credits_every_episode_to_one_pool(make: Any, backend: str
         assert curriculum.stats()["num_completed"] == 10 * num_envs
 
 
-# Optional dependency --------------------------------------------------------------------------------------------------
+# Optional dependency
+# --------------------------------------------------------------------------------------------------
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_without_pufferlib_the_error_says_what_to_install():

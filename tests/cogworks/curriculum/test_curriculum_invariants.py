@@ -1,4 +1,5 @@
-"""Agents, resources and actions are the same in all tasks; what differs is refused with its cause."""
+"""Agents, resources and actions are the same in all tasks; what differs is refused with its
+cause."""
 
 import re
 
@@ -25,7 +26,11 @@ class GrowingGenerator(TaskGenerator):
 
 
 def first_task(generator: TaskGenerator, axis: str, value: object) -> int:
-    return next(task_id for task_id in range(1000) if generator.describe(task_id).slice_values[axis] == value)
+    return next(
+        task_id
+        for task_id in range(1000)
+        if generator.describe(task_id).slice_values[axis] == value
+    )
 
 
 def test_reads_agents_resources_and_actions():
@@ -34,16 +39,23 @@ def test_reads_agents_resources_and_actions():
     assert found == {
         "num_agents": 6,
         "resource_names": tuple(arena.game.resource_names),
-        "actions": {"noop": 1, "move": len(arena.game.actions.move.allowed_directions), "attack": 1},
+        "actions": {
+            "noop": 1,
+            "move": len(arena.game.actions.move.allowed_directions),
+            "attack": 1,
+        },
     }
 
 
 def test_task_generator_validates_resource_consistency():
-    generator = bucketed(make_navigation(num_agents=4), {"game.resource_names": [["heart"], ["heart", "ore"]]}).create()
+    generator = bucketed(
+        make_navigation(num_agents=4), {"game.resource_names": [["heart"], ["heart", "ore"]]}
+    ).create()
     generator.get_task(first_task(generator, "game.resource_names", ["heart"]))
     task_id = first_task(generator, "game.resource_names", ["heart", "ore"])
     message = (
-        rf"task {task_id} \(mettagrid\): resource_names is \['heart', 'ore'\], but in the generator's base it is "
+        rf"task {task_id} \(mettagrid\): resource_names is \['heart', 'ore'\], but in the "
+        r"generator's base it is "
         rf"\['heart'\]; set by bucket game.resource_names=\['heart', 'ore'\]"
     )
     with pytest.raises(TaskInvariantError, match=message):
@@ -61,7 +73,10 @@ def test_order_of_resources_counts():
 def test_task_generator_validates_agent_count():
     generator = bucketed(make_navigation(num_agents=4), {"game.num_agents": [4, 6]}).create()
     task_id = first_task(generator, "game.num_agents", 6)
-    with pytest.raises(TaskInvariantError, match=rf"task {task_id} .*num_agents is 6.*is 4; set by bucket game.num_agents=6"):
+    with pytest.raises(
+        TaskInvariantError,
+        match=rf"task {task_id} .*num_agents is 6.*is 4; set by bucket game.num_agents=6",
+    ):
         generator.get_task(task_id)
 
 
@@ -69,7 +84,10 @@ def test_task_generator_validates_agent_count():
     ("path", "values"),
     [
         ("game.actions.attack.enabled", [True]),
-        ("game.actions.move.allowed_directions", [["north", "south"]]),  # fewer variants are fewer actions
+        (
+            "game.actions.move.allowed_directions",
+            [["north", "south"]],
+        ),  # fewer variants are fewer actions
     ],
 )
 def test_task_generator_validates_action_count(path: str, values: list):
@@ -81,7 +99,10 @@ def test_task_generator_validates_action_count(path: str, values: list):
 def test_the_reference_is_the_base_and_not_the_first_task():
     config = bucketed(make_navigation(num_agents=4), {"game.num_agents": [4, 6]})
     generator = config.create()
-    wrong, right = first_task(generator, "game.num_agents", 6), first_task(generator, "game.num_agents", 4)
+    wrong, right = (
+        first_task(generator, "game.num_agents", 6),
+        first_task(generator, "game.num_agents", 4),
+    )
     with pytest.raises(TaskInvariantError):
         generator.get_task(wrong)
     assert generator.get_task(right).game.num_agents == 4
@@ -89,7 +110,10 @@ def test_the_reference_is_the_base_and_not_the_first_task():
 
 
 def test_task_generator_allows_consistent_tasks():
-    generator = bucketed(make_navigation(num_agents=4), {"game.max_steps": [10, 20], "game.map_builder.width": [8, 9]}).create()
+    generator = bucketed(
+        make_navigation(num_agents=4),
+        {"game.max_steps": [10, 20], "game.map_builder.width": [8, 9]},
+    ).create()
     assert {generator.get_task(task_id).game.num_agents for task_id in range(20)} == {4}
 
 
@@ -104,19 +128,27 @@ def test_an_override_changes_the_reference_itself():
 def test_custom_generator_is_checked():
     generator = GrowingGenerator.Config().create()
     generator.get_task(2)
-    with pytest.raises(TaskInvariantError, match=r"task 3 .*num_agents is 5, .*is 4; set by the generator itself"):
+    with pytest.raises(
+        TaskInvariantError, match=r"task 3 .*num_agents is 5, .*is 4; set by the generator itself"
+    ):
         generator.get_task(3)
 
 
 def test_children_that_disagree_are_refused_when_the_set_is_made():
-    with pytest.raises(TaskInvariantError, match=r"disagree on num_agents: child 0 \(mettagrid\) has 4, child 1 .* has 6"):
+    with pytest.raises(
+        TaskInvariantError,
+        match=r"disagree on num_agents: child 0 \(mettagrid\) has 4, child 1 .* has 6",
+    ):
         merge([make_navigation(num_agents=4), make_navigation(num_agents=6)]).create()
 
 
 def test_the_override_that_makes_children_disagree_is_named():
     other = single_task(make_navigation(num_agents=4))
     other.overrides["game.resource_names"] = ["ore"]
-    with pytest.raises(TaskInvariantError, match=r"disagree on resource_names.*set by override game.resource_names=\['ore'\]"):
+    with pytest.raises(
+        TaskInvariantError,
+        match=r"disagree on resource_names.*set by override game.resource_names=\['ore'\]",
+    ):
         merge([make_navigation(num_agents=4), other]).create()
 
 

@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from processes import DEADLINE, Method, complete_tasks, end_script, forked, open_together, run_all, session_files, start_script
+from processes import (
+    DEADLINE,
+    Method,
+    complete_tasks,
+    end_script,
+    forked,
+    open_together,
+    run_all,
+    session_files,
+    start_script,
+)
 
 from experiments.stress import pool_faults, torn_rows
 from metta.cogworks.curriculum import (
@@ -31,12 +41,18 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
 ]
 
-EARLY: dict[str, Any] = {"min_samples_for_lp": 2, "sample_threshold": 2, "min_presentations_for_eviction": 2}
+EARLY: dict[str, Any] = {
+    "min_samples_for_lp": 2,
+    "sample_threshold": 2,
+    "min_presentations_for_eviction": 2,
+}
 
 
 def lively(tasks: int = 32, **options: Any) -> CurriculumConfig:
     """A pool that evicts a task every few completions."""
-    return CurriculumConfig(algorithm_config=LearningProgressConfig(num_active_tasks=tasks, **EARLY, **options))
+    return CurriculumConfig(
+        algorithm_config=LearningProgressConfig(num_active_tasks=tasks, **EARLY, **options)
+    )
 
 
 def check_counts(curriculum: Curriculum, sent: int) -> None:
@@ -44,7 +60,11 @@ def check_counts(curriculum: Curriculum, sent: int) -> None:
     stats = curriculum.stats()
     assert stats["num_completed"] + stats["late_completions"] == sent
     assert stats["num_scheduled"] == sent
-    assert stats["num_created"] - stats["num_evicted"] == stats["num_active_tasks"] == table.layout.max_tasks
+    assert (
+        stats["num_created"] - stats["num_evicted"]
+        == stats["num_active_tasks"]
+        == table.layout.max_tasks
+    )
     assert stats["num_evicted"] > 0
     with table:
         assert table.header[LATE] == stats["late_completions"]
@@ -62,7 +82,9 @@ def check_counts(curriculum: Curriculum, sent: int) -> None:
         (16, "fork"),
         (2, "spawn"),
         (4, "spawn"),
-        pytest.param(16, "spawn", marks=pytest.mark.slow),  # starting them takes up to a minute on two cores
+        pytest.param(
+            16, "spawn", marks=pytest.mark.slow
+        ),  # starting them takes up to a minute on two cores
     ],
 )
 def test_processes_lose_no_update(processes: int, method: Method) -> None:
@@ -98,7 +120,9 @@ def test_threads_lose_no_update(shared: bool) -> None:
 
 
 @pytest.mark.parametrize(("processes", "repetitions"), [(2, 60), (5, 25)])
-def test_processes_that_open_a_new_session_at_the_same_instant_get_one_pool(processes: int, repetitions: int) -> None:
+def test_processes_that_open_a_new_session_at_the_same_instant_get_one_pool(
+    processes: int, repetitions: int
+) -> None:
     names = [new_session_id() for _ in range(repetitions)]
     barrier = multiprocessing.get_context("fork").Barrier(processes)
     run_all("fork", open_together, [(names, processes, barrier)] * processes)
@@ -118,8 +142,8 @@ def test_unrelated_process_sees_the_same_pool() -> None:
                 task_id = int(sys.argv[2])
                 before = curriculum.stats()["num_completed"]
                 curriculum.update_task_performance(task_id, 0.5)
-                print(json.dumps([before, curriculum.algorithm.task_tracker.get_task_stats(task_id)["mean_score"],
-                                  sorted(curriculum.probabilities())]))
+                mean = curriculum.algorithm.task_tracker.get_task_stats(task_id)["mean_score"]
+                print(json.dumps([before, mean, sorted(curriculum.probabilities())]))
             """,
             curriculum.config.model_dump_json(),
             str(task.task_id),
@@ -179,14 +203,22 @@ def test_pickled_curriculum_is_the_same_pool() -> None:
     ("options", "named"),
     [
         ({"tasks": 9}, "max_tasks: the session has 8, this process wants 9"),
-        ({"completion_history_size": 5}, "completion_history_size: the session has 1000, this process wants 5"),
+        (
+            {"completion_history_size": 5},
+            "completion_history_size: the session has 1000, this process wants 5",
+        ),
         ({"task_struct_size": 15}, "task_struct_size: the session has 13, this process wants 15"),
-        ({"scorer": "basic"}, "layout: the session has 'columns .*, this process wants 'columns .*basic_mean"),
+        (
+            {"scorer": "basic"},
+            "layout: the session has 'columns .*, this process wants 'columns .*basic_mean",
+        ),
         ({"max_slice_axes": 1}, "layout: the session has 'columns .*slice_2.*, this process wants"),
     ],
 )
 @pytest.mark.parametrize("same_process", [True, False])
-def test_another_configuration_under_the_session_names_both(options: dict[str, Any], named: str, same_process: bool) -> None:
+def test_another_configuration_under_the_session_names_both(
+    options: dict[str, Any], named: str, same_process: bool
+) -> None:
     session_id = new_session_id()
     with Curriculum(lively(tasks=8, session_id=session_id)) as curriculum:
         other = lively(**{"tasks": 8, **options}, session_id=session_id)
@@ -209,13 +241,15 @@ def test_another_configuration_under_the_session_names_both(options: dict[str, A
     assert session_files(session_id) == []
 
 
-# -- the same operations, in one process or three, in shared memory or local ----------------------------------------------------
+# -- the same operations, in one process or three, in shared memory or local -----------------------
 
 TASKS = 6
 Step = tuple[str, int, float]
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["get", "get", "update", "update", "update", "batch", "retire", "late", "stats"]),
+        st.sampled_from(
+            ["get", "get", "update", "update", "update", "batch", "retire", "late", "stats"]
+        ),
         st.integers(0, TASKS - 1),
         st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0]),
     ),
@@ -246,7 +280,10 @@ def state_of(curriculum: Curriculum) -> dict[str, Any]:
     """All of the pool but the times of creation, as plain values."""
     state = curriculum.get_state()["algorithm"]["tracker"]
     state["rows"][:, state["columns"].index("creation_time")] = 0.0
-    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in state.items()}
+    return {
+        key: value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in state.items()
+    }
 
 
 def in_three_processes(config: CurriculumConfig, sequence: list[Step]) -> dict[str, Any]:
@@ -290,7 +327,9 @@ def in_one_process(config: CurriculumConfig, sequence: list[Step]) -> dict[str, 
 @pytest.mark.parametrize("scorer", ["posterior", "bidirectional"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sequence=steps)
-def test_same_state_in_one_process_in_three_and_in_local_memory(scorer: str, sequence: list[Step]) -> None:
+def test_same_state_in_one_process_in_three_and_in_local_memory(
+    scorer: str, sequence: list[Step]
+) -> None:
     local = lively(tasks=TASKS, scorer=scorer, use_shared_memory=False)
     shared = lively(tasks=TASKS, scorer=scorer)
     expected = in_one_process(local, sequence)

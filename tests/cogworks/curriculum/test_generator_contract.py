@@ -1,4 +1,5 @@
-"""Every generator of the project passes the contract, on configurations with and without mettagrid."""
+"""Every generator of the project passes the contract, on configurations with and without
+mettagrid."""
 
 import pytest
 from mettagrid.builder.envs import make_arena, make_navigation
@@ -39,7 +40,9 @@ def room_buckets() -> BucketedTaskGenerator.Config:
 class TestSingle(GeneratorContract):
     @pytest.fixture
     def config(self) -> TaskGeneratorConfig:
-        return SingleTaskGenerator.Config(env=Room(), label="only", overrides={"game.agent.rewards.gold": 2})
+        return SingleTaskGenerator.Config(
+            env=Room(), label="only", overrides={"game.agent.rewards.gold": 2}
+        )
 
 
 class TestBucketed(GeneratorContract):
@@ -51,7 +54,10 @@ class TestBucketed(GeneratorContract):
 class TestNestedSet(GeneratorContract):
     @pytest.fixture
     def config(self) -> TaskGeneratorConfig:
-        inner = merge([room_buckets(), Room(label="other"), RoomGenerator.Config(largest=8)], weights=[2, 0.5, 1])
+        inner = merge(
+            [room_buckets(), Room(label="other"), RoomGenerator.Config(largest=8)],
+            weights=[2, 0.5, 1],
+        )
         inner.overrides["game.anything"] = {"note": ["shared?"]}
         return bucketed(inner, {"game.even": [0, 2, 4], "game.low": Span(0, 3)})
 
@@ -77,7 +83,10 @@ class TestFrozenModel(GeneratorContract):
 class TestExtraFields(GeneratorContract):
     @pytest.fixture
     def config(self) -> TaskGeneratorConfig:
-        return bucketed(Unlabelled.model_validate({"depth": {"a": 1}}), {"depth": [{"a": 2}, {"b": 3}], "size": [1, 2]})
+        return bucketed(
+            Unlabelled.model_validate({"depth": {"a": 1}}),
+            {"depth": [{"a": 2}, {"b": 3}], "size": [1, 2]},
+        )
 
 
 class TestNotPydantic(GeneratorContract):

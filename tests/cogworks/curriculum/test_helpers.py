@@ -63,7 +63,9 @@ def test_env_curriculum():
 
 
 def test_to_curriculum_keeps_the_pool_size_of_the_algorithm():
-    config = single_task(Room()).to_curriculum(algorithm_config=LearningProgressConfig.default(num_active_tasks=64))
+    config = single_task(Room()).to_curriculum(
+        algorithm_config=LearningProgressConfig.default(num_active_tasks=64)
+    )
     with config.make() as curriculum:
         assert curriculum.stats()["num_active_tasks"] == 64
 

@@ -55,12 +55,17 @@ def test_every_field_is_described(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "timescale", "bonus"), [("default", 0.1, 0.1), ("stable", 0.01, 0.15), ("fast_learning", 0.2, 0.05)]
+    ("preset", "timescale", "bonus"),
+    [("default", 0.1, 0.1), ("stable", 0.01, 0.15), ("fast_learning", 0.2, 0.05)],
 )
 def test_presets(preset: str, timescale: float, bonus: float) -> None:
     make = getattr(LearningProgressConfig, preset)
     config = make()
-    assert (config.num_active_tasks, config.ema_timescale, config.exploration_bonus) == (256, timescale, bonus)
+    assert (config.num_active_tasks, config.ema_timescale, config.exploration_bonus) == (
+        256,
+        timescale,
+        bonus,
+    )
     other = make(num_active_tasks=512, ema_timescale=0.05, session_id="name")
     assert (other.num_active_tasks, other.ema_timescale, other.session_id) == (512, 0.05, "name")
     assert other.exploration_bonus == bonus
@@ -69,13 +74,25 @@ def test_presets(preset: str, timescale: float, bonus: float) -> None:
 @pytest.mark.parametrize(
     ("make", "field", "message"),
     [
-        (LearningProgressConfig.default, "ema_timscale", "has no field 'ema_timscale'; did you mean 'ema_timescale'?"),
+        (
+            LearningProgressConfig.default,
+            "ema_timscale",
+            "has no field 'ema_timscale'; did you mean 'ema_timescale'?",
+        ),
         (LearningProgressConfig, "num_active_task", "did you mean 'num_active_tasks'?"),
         (DiscreteRandomConfig, "sesion_id", "did you mean 'session_id'?"),
-        (DiscreteRandomConfig, "rand_task_rate", "DiscreteRandomConfig has no field 'rand_task_rate'"),
+        (
+            DiscreteRandomConfig,
+            "rand_task_rate",
+            "DiscreteRandomConfig has no field 'rand_task_rate'",
+        ),
         (CurriculumConfig, "algorithm", "did you mean 'algorithm_config'?"),
         (CurriculumConfig, "zzz", "fields: task_generator, max_task_id"),
-        (LearningProgressConfig, "max_memory_tasks", "max_memory_tasks no longer exists: .* is num_active_tasks"),
+        (
+            LearningProgressConfig,
+            "max_memory_tasks",
+            "max_memory_tasks no longer exists: .* is num_active_tasks",
+        ),
         (DiscreteRandomConfig, "max_memory_tasks", "num_active_tasks"),
     ],
 )
@@ -123,7 +140,7 @@ def test_assignment_is_validated_and_acts() -> None:
     assert config.scorer == "learnability"
 
 
-# -- every field acts -------------------------------------------------------------------------------------------------------
+# -- every field acts ------------------------------------------------------------------------------
 
 BASE = {"num_active_tasks": 8, "use_shared_memory": False}
 BIDIRECTIONAL = {**BASE, "scorer": "bidirectional"}
@@ -139,13 +156,16 @@ def played(fields: dict[str, Any], scale: float = 1.0, generator: bool = False) 
     )
     curriculum = Curriculum(
         CurriculumConfig(
-            algorithm_config=LearningProgressConfig(**fields), task_generator=generator_config if generator else None
+            algorithm_config=LearningProgressConfig(**fields),
+            task_generator=generator_config if generator else None,
         )
     )
     curriculum.get_tasks(64)
     for i, task_id in enumerate(curriculum.algorithm.task_tracker.get_all_tracked_tasks()[:5]):
         for step in range(6 - i):
-            curriculum.update_task_performance(task_id, scale * ((step * (i + 3) * 7 + 3) % 10) / 10)
+            curriculum.update_task_performance(
+                task_id, scale * ((step * (i + 3) * 7 + 3) % 10) / 10
+            )
     return curriculum
 
 
@@ -154,7 +174,9 @@ def probabilities(curriculum: Curriculum) -> Any:
 
 
 def rows(name: str) -> Callable[[Curriculum], Any]:
-    return lambda curriculum: np.round(curriculum.algorithm.task_tracker.table.column(name), 9).tolist()
+    return lambda curriculum: np.round(
+        curriculum.algorithm.task_tracker.table.column(name), 9
+    ).tolist()
 
 
 def statistic(name: str) -> Callable[[Curriculum], Any]:
@@ -166,7 +188,12 @@ def slices(curriculum: Curriculum) -> Any:
 
 
 def slice_axes(curriculum: Curriculum) -> Any:
-    return len({name.rpartition("_")[0] for name in curriculum.algorithm.slice_analyzer.get_detailed_stats()})
+    return len(
+        {
+            name.rpartition("_")[0]
+            for name in curriculum.algorithm.slice_analyzer.get_detailed_stats()
+        }
+    )
 
 
 def evictions(curriculum: Curriculum) -> Any:
@@ -177,8 +204,20 @@ def evictions(curriculum: Curriculum) -> Any:
 ACTS: list[tuple[str, Any, Any, dict[str, Any], Callable[[Curriculum], Any]]] = [
     ("num_active_tasks", 8, 9, BASE, statistic("num_active_tasks")),
     ("use_shared_memory", False, True, BASE, lambda c: c.session_id is None),
-    ("session_id", "test-acts-a", "test-acts-b", {**BASE, "use_shared_memory": True}, lambda c: c.session_id),
-    ("task_struct_size", 13, 15, BASE, lambda c: c.algorithm.task_tracker.backend.get_task_data(0).shape),
+    (
+        "session_id",
+        "test-acts-a",
+        "test-acts-b",
+        {**BASE, "use_shared_memory": True},
+        lambda c: c.session_id,
+    ),
+    (
+        "task_struct_size",
+        13,
+        15,
+        BASE,
+        lambda c: c.algorithm.task_tracker.backend.get_task_data(0).shape,
+    ),
     ("completion_history_size", 1, 100, BASE, statistic("algorithm/tracker/mean_recent_score")),
     ("task_tracker_ema_alpha", 0.02, 0.5, BASE, rows("reward_ema")),
     ("task_default_success_threshold", 0.5, 0.8, BASE, rows("success_rate_ema")),
@@ -188,7 +227,13 @@ ACTS: list[tuple[str, Any, Any, dict[str, Any], Callable[[Curriculum], Any]]] = 
     ("enable_detailed_slice_logging", False, True, BASE, slices),
     ("scorer", "bidirectional", "basic", BASE, rows("lp_score")),
     ("use_bidirectional", True, False, BASE, rows("lp_score")),
-    ("score_normalization", "running_range", "clip", BIDIRECTIONAL, rows("lp_score")),  # scores up to 9 here
+    (
+        "score_normalization",
+        "running_range",
+        "clip",
+        BIDIRECTIONAL,
+        rows("lp_score"),
+    ),  # scores up to 9 here
     ("ema_timescale", 0.1, 0.3, BIDIRECTIONAL, rows("lp_score")),
     ("ema_timescale", 0.1, 0.3, {**BASE, "scorer": "learnability"}, rows("lp_score")),
     ("ema_timescale", 0.1, 0.3, {**BASE, "scorer": "signed"}, rows("lp_score")),
@@ -215,14 +260,38 @@ ACTS: list[tuple[str, Any, Any, dict[str, Any], Callable[[Curriculum], Any]]] = 
     ("sampling_temperature", 0.1, 1.0, {**BASIC, "sampling": "temperature_softmax"}, probabilities),
     ("rand_task_rate", 0.01, 0.5, BASIC, probabilities),
     ("eviction_threshold_percentile", 0.2, 0.9, {**BIDIRECTIONAL, **AT_ONCE}, evictions),
-    ("eviction_worth_ratio", 0.01, 100.0, {**BASIC, **AT_ONCE, "eviction_threshold_percentile": 1.0}, evictions),
-    ("min_presentations_for_eviction", 2, 5, {**BIDIRECTIONAL, **AT_ONCE, "eviction_threshold_percentile": 1.0}, evictions),
-    ("sample_threshold", 2, 5, {**BIDIRECTIONAL, **AT_ONCE, "eviction_threshold_percentile": 1.0}, evictions),
+    (
+        "eviction_worth_ratio",
+        0.01,
+        100.0,
+        {**BASIC, **AT_ONCE, "eviction_threshold_percentile": 1.0},
+        evictions,
+    ),
+    (
+        "min_presentations_for_eviction",
+        2,
+        5,
+        {**BIDIRECTIONAL, **AT_ONCE, "eviction_threshold_percentile": 1.0},
+        evictions,
+    ),
+    (
+        "sample_threshold",
+        2,
+        5,
+        {**BIDIRECTIONAL, **AT_ONCE, "eviction_threshold_percentile": 1.0},
+        evictions,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("field", "one", "two", "beside", "observe"), ACTS, ids=[f"{row[0]}-{i}" for i, row in enumerate(ACTS)])
-def test_every_field_acts(field: str, one: Any, two: Any, beside: dict[str, Any], observe: Callable[[Curriculum], Any]) -> None:
+@pytest.mark.parametrize(
+    ("field", "one", "two", "beside", "observe"),
+    ACTS,
+    ids=[f"{row[0]}-{i}" for i, row in enumerate(ACTS)],
+)
+def test_every_field_acts(
+    field: str, one: Any, two: Any, beside: dict[str, Any], observe: Callable[[Curriculum], Any]
+) -> None:
     seen = []
     for value in (one, one, two):
         scale = 10.0 if field == "score_normalization" else 1.0
@@ -255,7 +324,9 @@ def test_no_field_is_left_out() -> None:
         ),
     ],
 )
-def test_every_field_of_the_curriculum_acts(one: dict, two: dict, observe: Callable[[Curriculum], Any]) -> None:
+def test_every_field_of_the_curriculum_acts(
+    one: dict, two: dict, observe: Callable[[Curriculum], Any]
+) -> None:
     def seen(fields: dict[str, Any]) -> Any:
         fields = {"algorithm_config": DiscreteRandomConfig(use_shared_memory=False), **fields}
         with Curriculum(CurriculumConfig(**fields)) as curriculum:
@@ -265,7 +336,10 @@ def test_every_field_of_the_curriculum_acts(one: dict, two: dict, observe: Calla
     assert seen(one) != seen(two)
 
 
-@pytest.mark.parametrize("name", ["exploration_bonus", "sampling_power", "z_score_amplification", "performance_bonus_weight"])
+@pytest.mark.parametrize(
+    "name",
+    ["exploration_bonus", "sampling_power", "z_score_amplification", "performance_bonus_weight"],
+)
 def test_an_infinite_number_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}\n.*finite number"):
         LearningProgressConfig(**{name: float("inf")})

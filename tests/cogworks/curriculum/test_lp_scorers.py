@@ -19,12 +19,19 @@ from metta.cogworks.curriculum import (
     TaskTracker,
 )
 from metta.cogworks.curriculum.learning_progress_algorithm import SCORERS
-from metta.cogworks.curriculum.lp_scorers import basic_alpha, bidirectional_progress, expected_positive, reweight
+from metta.cogworks.curriculum.lp_scorers import (
+    basic_alpha,
+    bidirectional_progress,
+    expected_positive,
+    reweight,
+)
 from tests.cogworks.curriculum.scorer_contract import ScorerContract, record
 
 
 def make(scorer: str, **fields) -> LearningProgressAlgorithm:
-    config = LearningProgressConfig(scorer=scorer, num_active_tasks=8, use_shared_memory=False, **fields)
+    config = LearningProgressConfig(
+        scorer=scorer, num_active_tasks=8, use_shared_memory=False, **fields
+    )
     return config.create(8)
 
 
@@ -37,9 +44,18 @@ EXAMPLES = "tests.cogworks.curriculum.curriculum_examples"
 
 
 class TestEveryScorer(ScorerContract):
-    @pytest.fixture(params=[*SCORERS, f"{EXAMPLES}.DictScorer", f"{EXAMPLES}.SharedScorer", f"{EXAMPLES}.StepScorer"])
+    @pytest.fixture(
+        params=[
+            *SCORERS,
+            f"{EXAMPLES}.DictScorer",
+            f"{EXAMPLES}.SharedScorer",
+            f"{EXAMPLES}.StepScorer",
+        ]
+    )
     def config(self, request: pytest.FixtureRequest) -> LearningProgressConfig:
-        return LearningProgressConfig(scorer=request.param, num_active_tasks=8, use_shared_memory=False)
+        return LearningProgressConfig(
+            scorer=request.param, num_active_tasks=8, use_shared_memory=False
+        )
 
 
 @pytest.mark.parametrize("theta", [0.01, 0.1, 0.5, 0.9])
@@ -50,7 +66,9 @@ def test_reweight_is_the_closed_form(theta: float) -> None:
         assert r * (1 - p) * theta == pytest.approx((1 - r) * p * (1 - theta))
     assert reweight(0.0, theta) == 0.0
     assert reweight(1.0, theta) == pytest.approx(1.0)
-    assert reweight(np.array([0.25, 0.5]), 0.5) == pytest.approx(np.array([0.25, 0.5]))  # θ = 1/2 is the identity
+    assert reweight(np.array([0.25, 0.5]), 0.5) == pytest.approx(
+        np.array([0.25, 0.5])
+    )  # θ = 1/2 is the identity
 
 
 def test_progress_counts_in_both_directions() -> None:
@@ -61,8 +79,12 @@ def test_progress_counts_in_both_directions() -> None:
 
 @pytest.mark.parametrize("baseline", [True, False])
 @pytest.mark.parametrize("theta", [0.01, 0.5])
-@pytest.mark.parametrize("scores", [[0.0], [0.0, 1.0, 1.0], [0.9, 1.0, 0.8], [0.5, 0.1, 0.7, 0.7], [1.0, 0.0, 1.0]])
-def test_bidirectional_is_the_closed_form(baseline: bool, theta: float, scores: list[float]) -> None:
+@pytest.mark.parametrize(
+    "scores", [[0.0], [0.0, 1.0, 1.0], [0.9, 1.0, 0.8], [0.5, 0.1, 0.7, 0.7], [1.0, 0.0, 1.0]]
+)
+def test_bidirectional_is_the_closed_form(
+    baseline: bool, theta: float, scores: list[float]
+) -> None:
     alpha, k = 0.3, 0.25
     fields = {"ema_timescale": alpha, "slow_timescale_factor": k, "progress_smoothing": theta}
     algorithm = make("bidirectional", use_baseline_normalization=baseline, **fields)
@@ -82,7 +104,9 @@ def test_bidirectional_is_the_closed_form(baseline: bool, theta: float, scores: 
 
 def test_averages_converge_at_their_rates() -> None:
     """From 0, after n scores of 1: 1 − (1 − α)^n and 1 − (1 − αk)^n."""
-    algorithm = make("bidirectional", ema_timescale=0.2, slow_timescale_factor=0.1, progress_smoothing=0.5)
+    algorithm = make(
+        "bidirectional", ema_timescale=0.2, slow_timescale_factor=0.1, progress_smoothing=0.5
+    )
     score(algorithm, [0.0] + [1.0] * 30)
     state = algorithm.task_tracker.get_task_state(0)
     assert state.fast_ema == pytest.approx(1 - 0.8**30)
@@ -91,7 +115,8 @@ def test_averages_converge_at_their_rates() -> None:
 
 @pytest.mark.parametrize("scorer", ["bidirectional", "basic", "learnability"])
 def test_progress_does_not_depend_on_the_unit_of_the_reward(scorer: str) -> None:
-    """Scores in [0, 100] measure what the same scores in [0, 1] do, once the range has been seen."""
+    """Scores in [0, 100] measure what the same scores in [0, 1] do, once the range has been
+    seen."""
     small, large = make(scorer), make(scorer)
     record(small, [(7, 0.0), (7, 1.0)])
     record(large, [(7, 0.0), (7, 100.0)])
@@ -107,7 +132,9 @@ def test_clipping_loses_progress_above_one_and_the_running_range_does_not() -> N
 
 @pytest.mark.parametrize("scores", [[0.0], [0.0, 1.0, 0.5], [0.2] * 4])
 def test_signed_is_the_closed_form(scores: list[float]) -> None:
-    algorithm = make("signed", ema_timescale=0.3, slow_timescale_factor=0.5, progress_smoothing=0.02)
+    algorithm = make(
+        "signed", ema_timescale=0.3, slow_timescale_factor=0.5, progress_smoothing=0.02
+    )
     f = g = scores[0]
     for value in scores[1:]:
         f, g = f + 0.3 * (value - f), g + 0.15 * (value - g)
@@ -116,7 +143,12 @@ def test_signed_is_the_closed_form(scores: list[float]) -> None:
 
 @pytest.mark.parametrize("n", [1, 3, 12])  # fewer than, and more than min_samples_for_lp
 def test_basic_is_the_closed_form(n: int) -> None:
-    algorithm = make("basic", basic_ema_initial_alpha=0.4, basic_ema_alpha_decay=0.1, exploration_blend_factor=0.25)
+    algorithm = make(
+        "basic",
+        basic_ema_initial_alpha=0.4,
+        basic_ema_alpha_decay=0.1,
+        exploration_blend_factor=0.25,
+    )
     scores = [((i * 7) % 5) / 4 for i in range(n)]
     mean, square = scores[0], scores[0] ** 2
     for i, value in enumerate(scores[1:], start=1):
@@ -157,11 +189,14 @@ def test_a_column_scorer_can_be_told_apart_from_the_tracker() -> None:
     for value in (0.2, 0.8, 0.5):
         apart.scorer.update_with_score(0, value)
         apart.task_tracker.update_task_performance(0, value)
-    assert apart.scorer.score_task(0, apart.task_tracker) == pytest.approx(score(together, [0.2, 0.8, 0.5]))
+    assert apart.scorer.score_task(0, apart.task_tracker) == pytest.approx(
+        score(together, [0.2, 0.8, 0.5])
+    )
 
 
 def test_averages_follow_the_task_whatever_slot_it_has() -> None:
-    """The same completions of task 5 give the same score with other tasks before it, or removed and replaced around it."""
+    """The same completions of task 5 give the same score with other tasks before it, or removed and
+    replaced around it."""
     alone, crowded = make("bidirectional"), make("bidirectional")
     record(crowded, [(i, 0.3) for i in range(4)])
     expected = score(alone, [0.1, 0.9, 0.4], task_id=5)
@@ -225,7 +260,9 @@ def test_a_tracker_with_the_columns_can_be_passed_in() -> None:
 
 def test_a_scorer_that_gives_no_number_is_named(open_curriculum) -> None:
     curriculum = open_curriculum(
-        LearningProgressConfig(scorer=f"{EXAMPLES}.BrokenScorer", num_active_tasks=2, use_shared_memory=False)
+        LearningProgressConfig(
+            scorer=f"{EXAMPLES}.BrokenScorer", num_active_tasks=2, use_shared_memory=False
+        )
     )
     task_id = curriculum.get_task().task_id
     for _ in range(8):  # the distribution is computed anew after so many
@@ -241,10 +278,14 @@ def test_the_expected_positive_part_is_never_negative(ratio: float) -> None:
 
 @pytest.mark.parametrize("many", [50, 5000])
 def test_a_task_that_paid_nothing_for_long_is_noticed_when_it_is_learned(many: int) -> None:
-    """At the limit of the level the slope must not grow with every completion that says nothing new."""
+    """At the limit of the level the slope must not grow with every completion that says nothing
+    new."""
     random = np.random.default_rng(0)
     config = LearningProgressConfig(
-        num_active_tasks=20, use_shared_memory=False, scorer="posterior", eviction_threshold_percentile=0
+        num_active_tasks=20,
+        use_shared_memory=False,
+        scorer="posterior",
+        eviction_threshold_percentile=0,
     )
     with Curriculum(config) as curriculum:
         task, unseen = list(curriculum.probabilities())[:2]
@@ -263,7 +304,10 @@ def test_a_task_that_paid_nothing_for_long_is_noticed_when_it_is_learned(many: i
 @pytest.mark.parametrize("many", [50, 5000])
 def test_a_task_that_was_mastered_for_long_is_noticed_when_it_is_forgotten(many: int) -> None:
     config = LearningProgressConfig(
-        num_active_tasks=20, use_shared_memory=False, scorer="posterior", eviction_threshold_percentile=0
+        num_active_tasks=20,
+        use_shared_memory=False,
+        scorer="posterior",
+        eviction_threshold_percentile=0,
     )
     with Curriculum(config) as curriculum:
         task = next(iter(curriculum.probabilities()))
@@ -275,8 +319,11 @@ def test_a_task_that_was_mastered_for_long_is_noticed_when_it_is_forgotten(many:
 
 
 def test_a_record_low_of_the_pool_is_no_progress_of_its_tasks() -> None:
-    """Scores of 0 and 1 and of -9 and 1 put a task that always gets 1 at the same place: the top of the scale."""
-    config = LearningProgressConfig(num_active_tasks=2, max_slice_axes=0, use_shared_memory=False, scorer="posterior")
+    """Scores of 0 and 1 and of -9 and 1 put a task that always gets 1 at the same place: the top of
+    the scale."""
+    config = LearningProgressConfig(
+        num_active_tasks=2, max_slice_axes=0, use_shared_memory=False, scorer="posterior"
+    )
     with Curriculum(config) as curriculum:
         steady, other = curriculum.probabilities()
         tracker = curriculum.algorithm.task_tracker

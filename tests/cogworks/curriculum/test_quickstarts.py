@@ -1,4 +1,5 @@
-"""The documents' quick starts as written, and the upgrade guide's extensions: in one process, and in two."""
+"""The documents' quick starts as written, and the upgrade guide's extensions: in one process, and
+in two."""
 
 import json
 import multiprocessing
@@ -66,7 +67,9 @@ def test_the_readmes_quick_start() -> None:
     assert names["task"].state.last_score == 0.75
 
 
-@pytest.mark.parametrize("preset", [LearningProgressConfig.stable, LearningProgressConfig.fast_learning])
+@pytest.mark.parametrize(
+    "preset", [LearningProgressConfig.stable, LearningProgressConfig.fast_learning]
+)
 def test_the_other_presets_start_as_quickly(preset: Any, session_id: str) -> None:
     with Curriculum(preset(session_id=session_id)) as curriculum:
         task = curriculum.get_task()
@@ -79,7 +82,8 @@ def test_the_guides_configuration() -> None:
     """With every parameter that the guide writes out."""
     config = CurriculumConfig(
         task_generator=BucketedTaskGenerator.Config(
-            child_generator_config=SingleTaskGenerator.Config(env=Room()), buckets={"game.num_plants": [5, 10]}
+            child_generator_config=SingleTaskGenerator.Config(env=Room()),
+            buckets={"game.num_plants": [5, 10]},
         ),
         algorithm_config=LearningProgressConfig(
             num_active_tasks=1000,
@@ -110,63 +114,107 @@ def test_the_guides_configuration() -> None:
         assert curriculum.stats()["num_completed"] == 1
 
 
-@pytest.mark.parametrize(("shared", "backend"), [(True, "SharedMemoryBackend"), (False, "LocalMemoryBackend")])
-@pytest.mark.parametrize(("bidirectional", "scorer"), [(True, BidirectionalLPScorer), (False, BasicLPScorer)])
-def test_the_guides_debug_tips(open_curriculum: Any, shared: bool, backend: str, bidirectional: bool, scorer: type) -> None:
-    algorithm = LearningProgressConfig(num_active_tasks=8, use_shared_memory=shared, use_bidirectional=bidirectional)
-    curriculum = open_curriculum(CurriculumConfig(task_generator=RoomGenerator.Config(), algorithm_config=algorithm))
+@pytest.mark.parametrize(
+    ("shared", "backend"), [(True, "SharedMemoryBackend"), (False, "LocalMemoryBackend")]
+)
+@pytest.mark.parametrize(
+    ("bidirectional", "scorer"), [(True, BidirectionalLPScorer), (False, BasicLPScorer)]
+)
+def test_the_guides_debug_tips(
+    open_curriculum: Any, shared: bool, backend: str, bidirectional: bool, scorer: type
+) -> None:
+    algorithm = LearningProgressConfig(
+        num_active_tasks=8, use_shared_memory=shared, use_bidirectional=bidirectional
+    )
+    curriculum = open_curriculum(
+        CurriculumConfig(task_generator=RoomGenerator.Config(), algorithm_config=algorithm)
+    )
     assert curriculum.algorithm.task_tracker._backend.__class__.__name__ == backend
     assert curriculum.algorithm.scorer.__class__ is scorer
     task = curriculum.get_task()
     task.complete(0.25)
-    stats = curriculum.algorithm.stats_aggregator.get_all_stats(include_tracker=True, include_scorer=True, include_slice=True)
+    stats = curriculum.algorithm.stats_aggregator.get_all_stats(
+        include_tracker=True, include_scorer=True, include_slice=True
+    )
     assert json.loads(json.dumps(stats, indent=2)) == stats
-    assert {"num_tasks", "tracker/mean_recent_score", "lp/mean_learning_progress", "lp/mean_sample_prob"} <= set(stats)
+    assert {
+        "num_tasks",
+        "tracker/mean_recent_score",
+        "lp/mean_learning_progress",
+        "lp/mean_sample_prob",
+    } <= set(stats)
     assert "lp/mean_task_success_rate" in stats
-    assert [value for name, value in stats.items() if name.startswith("slice/plants") and name.endswith("/mean")] == [0.25]
+    assert [
+        value
+        for name, value in stats.items()
+        if name.startswith("slice/plants") and name.endswith("/mean")
+    ] == [0.25]
 
 
-# -- extensions, in one process ---------------------------------------------------------------------------------------------
+# -- extensions, in one process --------------------------------------------------------------------
 
 
 def test_the_guides_scorer(open_curriculum: Any) -> None:
     curriculum = open_curriculum(
-        LearningProgressConfig(scorer=DictScorer, num_active_tasks=4, use_shared_memory=False, min_samples_for_lp=1)
+        LearningProgressConfig(
+            scorer=DictScorer, num_active_tasks=4, use_shared_memory=False, min_samples_for_lp=1
+        )
     )
     ids = list(curriculum.probabilities())
     for _ in range(3):
         for i, task_id in enumerate(ids):
             curriculum.update_task_performance(task_id, i / 3)
     assert curriculum.stats()["algorithm/lp/num_known"] == 4
-    assert curriculum.algorithm.score_tasks(ids) == pytest.approx(dict(zip(ids, [1.0, 2 / 3, 1 / 3, 0.0], strict=True)))
+    assert curriculum.algorithm.score_tasks(ids) == pytest.approx(
+        dict(zip(ids, [1.0, 2 / 3, 1 / 3, 0.0], strict=True))
+    )
     probabilities = list(curriculum.probabilities().values())
     assert probabilities == sorted(probabilities, reverse=True)
-    assert curriculum.algorithm.task_tracker.get_task_stats(ids[1])["lp_score"] == pytest.approx(2 / 3)
+    assert curriculum.algorithm.task_tracker.get_task_stats(ids[1])["lp_score"] == pytest.approx(
+        2 / 3
+    )
 
 
 def test_the_guides_algorithm(open_curriculum: Any) -> None:
-    curriculum = open_curriculum(CurriculumConfig(algorithm_config=RareFirstConfig(num_active_tasks=3), max_task_id=100))
+    curriculum = open_curriculum(
+        CurriculumConfig(algorithm_config=RareFirstConfig(num_active_tasks=3), max_task_id=100)
+    )
     assert isinstance(curriculum.algorithm, RareFirst)
     ids = list(curriculum.probabilities())
     curriculum.update_task_performance(ids[0], 1.0)
     for _ in range(7):
-        curriculum.update_task_performance(999, 1.0)  # late: completes nothing, so the distribution stands
+        curriculum.update_task_performance(
+            999, 1.0
+        )  # late: completes nothing, so the distribution stands
     curriculum.retire_task(ids[1], "to have the distribution refreshed")
-    expected = {task_id: (0.5 if task_id == ids[0] else 1.0) / 2.5 for task_id in curriculum.probabilities()}
+    expected = {
+        task_id: (0.5 if task_id == ids[0] else 1.0) / 2.5 for task_id in curriculum.probabilities()
+    }
     assert curriculum.probabilities() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("scorer", ["bidirectional", "basic", "posterior", f"{EXAMPLES}.SharedScorer", f"{EXAMPLES}.DictScorer"])
+@pytest.mark.parametrize(
+    "scorer",
+    ["bidirectional", "basic", "posterior", f"{EXAMPLES}.SharedScorer", f"{EXAMPLES}.DictScorer"],
+)
 def test_the_guides_backend(open_curriculum: Any, tmp_path: Path, scorer: str) -> None:
     """A curriculum on the five methods draws what one on the local backend draws."""
-    hypers = LearningProgressConfig(scorer=scorer, num_active_tasks=6, use_shared_memory=False, sample_threshold=1)
+    hypers = LearningProgressConfig(
+        scorer=scorer, num_active_tasks=6, use_shared_memory=False, sample_threshold=1
+    )
     config = CurriculumConfig(algorithm_config=hypers, max_task_id=100)
 
     def algorithm() -> LearningProgressAlgorithm:
-        backend = FileBackend(tmp_path / "pool", 6, completion_history_size=hypers.completion_history_size)
+        backend = FileBackend(
+            tmp_path / "pool", 6, completion_history_size=hypers.completion_history_size
+        )
         made = hypers.make_scorer()
         tracker = TaskTracker(
-            backend=backend, ema_alpha=0.02, columns=made.columns, slice_axes=hypers.max_slice_axes, success_alpha=2 / 26
+            backend=backend,
+            ema_alpha=0.02,
+            columns=made.columns,
+            slice_axes=hypers.max_slice_axes,
+            success_alpha=2 / 26,
         )
         return LearningProgressAlgorithm(6, hypers, scorer=made, task_tracker=tracker)
 
@@ -179,14 +227,23 @@ def test_the_guides_backend(open_curriculum: Any, tmp_path: Path, scorer: str) -
             curriculum.update_task_performance(drawn[0], (step % 7) / 6)
     assert custom.stats() == local.stats()
     # A second view, as another process would open it: it finds the pool and fills none of its own.
-    rows = {i: custom.algorithm.task_tracker.get_task_state(i).completion_count for i in custom.probabilities()}
+    rows = {
+        i: custom.algorithm.task_tracker.get_task_state(i).completion_count
+        for i in custom.probabilities()
+    }
     other = open_curriculum(config, algorithm=algorithm())
-    assert {i: other.algorithm.task_tracker.get_task_state(i).completion_count for i in other.probabilities()} == rows
+    assert {
+        i: other.algorithm.task_tracker.get_task_state(i).completion_count
+        for i in other.probabilities()
+    } == rows
     other.get_task().complete(0.5)
-    assert sum(custom.algorithm.task_tracker.get_task_state(i).completion_count for i in rows) == sum(rows.values()) + 1
+    assert (
+        sum(custom.algorithm.task_tracker.get_task_state(i).completion_count for i in rows)
+        == sum(rows.values()) + 1
+    )
 
 
-# -- extensions, in two processes -------------------------------------------------------------------------------------------
+# -- extensions, in two processes ------------------------------------------------------------------
 
 
 def run_beside(method: str, target: Any, arguments: tuple, here: Any) -> None:
@@ -207,19 +264,27 @@ def run_beside(method: str, target: Any, arguments: tuple, here: Any) -> None:
 
 
 CUSTOM: list[CurriculumAlgorithmConfig] = [
-    LearningProgressConfig(scorer=f"{EXAMPLES}.SharedScorer", num_active_tasks=8, eviction_threshold_percentile=0.0),
-    LearningProgressConfig(scorer=f"{EXAMPLES}.DictScorer", num_active_tasks=8, eviction_threshold_percentile=0.0),
+    LearningProgressConfig(
+        scorer=f"{EXAMPLES}.SharedScorer", num_active_tasks=8, eviction_threshold_percentile=0.0
+    ),
+    LearningProgressConfig(
+        scorer=f"{EXAMPLES}.DictScorer", num_active_tasks=8, eviction_threshold_percentile=0.0
+    ),
     LearningProgressConfig(scorer=f"{EXAMPLES}.StepScorer", num_active_tasks=8),
     RareFirstConfig(num_active_tasks=8),
 ]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("algorithm", CUSTOM, ids=["columns", "dictionary", "column scorer", "algorithm"])
+@pytest.mark.parametrize(
+    "algorithm", CUSTOM, ids=["columns", "dictionary", "column scorer", "algorithm"]
+)
 def test_two_processes_work_on_one_pool(
     open_curriculum: Any, session_id: str, method: str, algorithm: CurriculumAlgorithmConfig
 ) -> None:
-    config = CurriculumConfig(algorithm_config=algorithm, task_generator=RoomGenerator.Config()).with_session(session_id)
+    config = CurriculumConfig(
+        algorithm_config=algorithm, task_generator=RoomGenerator.Config()
+    ).with_session(session_id)
     curriculum = open_curriculum(config)
     run_beside(method, work, (config, 300), lambda: work(config, 300))
     stats = curriculum.stats()

@@ -41,8 +41,14 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
         (sampling.temperature_softmax(WORTH, 0.5), normalised(np.exp(WORTH / 0.5))),
         (sampling.power(WORTH, 2.0), normalised(WORTH**2)),
         (sampling.power(WORTH, 1.0), normalised(WORTH)),
-        (sampling.power(WORTH, 0.0), np.array([0.25, 0.25, 0.25, 0.0, 0.25])),  # the one without worth stays out
-        (sampling.power(np.array([-1.0, 2.0, 2.0]), 1.0), np.array([0.0, 0.5, 0.5])),  # below 0 is 0
+        (
+            sampling.power(WORTH, 0.0),
+            np.array([0.25, 0.25, 0.25, 0.0, 0.25]),
+        ),  # the one without worth stays out
+        (
+            sampling.power(np.array([-1.0, 2.0, 2.0]), 1.0),
+            np.array([0.0, 0.5, 0.5]),
+        ),  # below 0 is 0
         (sampling.mix_uniform(np.array([1.0, 0.0]), 0.2), np.array([0.9, 0.1])),
         (sampling.mix_uniform(np.array([1.0, 0.0]), 1.0), np.array([0.5, 0.5])),
     ],
@@ -78,9 +84,12 @@ def test_what_ten_percent_that_progress_get() -> None:
     """The numbers in the documentation: a plain sigmoid gives them about 20 % of the samples."""
     worth = np.array([1.0] * 10 + [0.0] * 90)
     assert sampling.zscore_sigmoid(worth, 1.0)[:10].sum() == pytest.approx(0.2, abs=0.01)
-    # z is 3 and −1/3; their 90 % quantile lies a tenth of the way from the 90th value, −1/3, to the 91st, 3: at 0.
+    # z is 3 and −1/3; their 90 % quantile lies a tenth of the way from the 90th value, −1/3, to the
+    # 91st, 3: at 0.
     high, low = 10 * sigmoid(np.array(30.0)), 90 * sigmoid(np.array(-10 / 3))
-    assert sampling.quantile_sigmoid(worth, 10.0, 0.9)[:10].sum() == pytest.approx(high / (high + low))
+    assert sampling.quantile_sigmoid(worth, 10.0, 0.9)[:10].sum() == pytest.approx(
+        high / (high + low)
+    )
     assert sampling.zscore_softmax(worth, 1.0)[:10].sum() == pytest.approx(
         10 * np.exp(3.0) / (10 * np.exp(3.0) + 90 * np.exp(-1 / 3))
     )

@@ -1,4 +1,5 @@
-"""Configurations and curricula on their way through JSON, YAML and pickle; and what an import needs."""
+"""Configurations and curricula on their way through JSON, YAML and pickle; and what an import
+needs."""
 
 import copy
 import json
@@ -27,13 +28,23 @@ from tests.cogworks.curriculum.generator_examples import Room, RoomGenerator
 from tests.cogworks.curriculum.states import without_times
 
 SINGLE = SingleTaskGenerator.Config(env=Room())
-BUCKETED = BucketedTaskGenerator.Config(child_generator_config=SINGLE, buckets={"game.num_plants": [1, Span(5, 9)]})
+BUCKETED = BucketedTaskGenerator.Config(
+    child_generator_config=SINGLE, buckets={"game.num_plants": [1, Span(5, 9)]}
+)
 CONFIGS = {
     "empty": CurriculumConfig(),
     "single": CurriculumConfig(task_generator=SINGLE, seed=7, max_task_id=10),
-    "bucketed": CurriculumConfig(task_generator=BUCKETED, algorithm_config=LearningProgressConfig.stable()),
-    "set": CurriculumConfig(task_generator=TaskGeneratorSet.Config(task_generators=[SINGLE, BUCKETED], weights=[1.0, 2.0])),
-    "custom generator": CurriculumConfig(task_generator=RoomGenerator.Config(largest=9), num_active_tasks=12),
+    "bucketed": CurriculumConfig(
+        task_generator=BUCKETED, algorithm_config=LearningProgressConfig.stable()
+    ),
+    "set": CurriculumConfig(
+        task_generator=TaskGeneratorSet.Config(
+            task_generators=[SINGLE, BUCKETED], weights=[1.0, 2.0]
+        )
+    ),
+    "custom generator": CurriculumConfig(
+        task_generator=RoomGenerator.Config(largest=9), num_active_tasks=12
+    ),
     "custom algorithm": CurriculumConfig(algorithm_config=RareFirstConfig(evict_after=5)),
     "custom scorer": CurriculumConfig(algorithm_config=LearningProgressConfig(scorer=StepScorer)),
     "session": CurriculumConfig(algorithm_config=DiscreteRandomConfig(session_id="a.b-c")),
@@ -104,11 +115,13 @@ def test_without_validation_it_says_so() -> None:
         _ = CurriculumConfig.model_construct(algorithm_config=None).algorithm
 
 
-# -- curricula --------------------------------------------------------------------------------------------------------------
+# -- curricula -------------------------------------------------------------------------------------
 
 
 def test_a_shared_curriculum_travels_as_configuration_and_session(open_curriculum) -> None:
-    curriculum = open_curriculum(CurriculumConfig(task_generator=RoomGenerator.Config(), num_active_tasks=8))
+    curriculum = open_curriculum(
+        CurriculumConfig(task_generator=RoomGenerator.Config(), num_active_tasks=8)
+    )
     assert curriculum.session_id
     data = pickle.dumps(curriculum)
     assert len(data) < 4000
@@ -126,7 +139,9 @@ def test_a_shared_curriculum_travels_as_configuration_and_session(open_curriculu
 
 def test_a_local_curriculum_does_not_travel(open_curriculum) -> None:
     curriculum = open_curriculum(DiscreteRandomConfig(use_shared_memory=False))
-    with pytest.raises(TypeError, match="local memory cannot be sent to another process: use_shared_memory=True"):
+    with pytest.raises(
+        TypeError, match="local memory cannot be sent to another process: use_shared_memory=True"
+    ):
         pickle.dumps(curriculum)
 
 
@@ -146,14 +161,15 @@ def test_two_curricula_without_a_name_have_pools_of_their_own(open_curriculum) -
     assert two.stats()["num_completed"] == 0
 
 
-# -- imports ----------------------------------------------------------------------------------------------------------------
+# -- imports ---------------------------------------------------------------------------------------
 
 WITHOUT = """
 import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"mettagrid", "pufferlib", "torch", "scipy", "pandas", "yaml", "rich", "gymnasium"}:
+        if name.partition(".")[0] in {
+"mettagrid", "pufferlib", "torch", "scipy", "pandas", "yaml", "rich", "gymnasium",}:
             raise ModuleNotFoundError(f"{name} is not installed here", name=name)
 
 sys.meta_path.insert(0, Blocker())
@@ -172,13 +188,21 @@ with Curriculum(config) as curriculum:
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_numpy_and_pydantic_are_enough() -> None:
     code = "".join(
         f"\nfrom metta.cogworks.curriculum import {name}"
-        for name in sorted(set(__import__("metta.cogworks.curriculum", fromlist=["x"]).__all__) - {"CurriculumEnv"})
+        for name in sorted(
+            set(__import__("metta.cogworks.curriculum", fromlist=["x"]).__all__) - {"CurriculumEnv"}
+        )
     )
     star = USE.replace("from metta.cogworks.curriculum import *", code)
     result = run(WITHOUT + star)
@@ -188,7 +212,8 @@ def test_numpy_and_pydantic_are_enough() -> None:
 def test_importing_does_not_load_what_is_not_needed() -> None:
     result = run(
         "import sys, metta.cogworks.curriculum;"
-        "print(sorted({'torch', 'pufferlib', 'mettagrid', 'scipy', 'pandas', 'yaml'} & set(sys.modules)))"
+        "print(sorted({'torch', 'pufferlib', 'mettagrid', 'scipy', 'pandas', 'yaml'} & "
+        "set(sys.modules)))"
     )
     assert result.stdout.strip() == "[]", result.stderr
 

@@ -1,4 +1,5 @@
-"""Sessions of shared memory: names, one pool per name, every way of ending a process, and what is left then."""
+"""Sessions of shared memory: names, one pool per name, every way of ending a process, and what is
+left then."""
 
 import errno
 import fcntl
@@ -11,7 +12,15 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-from processes import DEADLINE, end_script, forked, run_all, session_files, start_script, stay_linked
+from processes import (
+    DEADLINE,
+    end_script,
+    forked,
+    run_all,
+    session_files,
+    start_script,
+    stay_linked,
+)
 
 from experiments import sessions as commands
 from metta.cogworks.curriculum import Curriculum, LearningProgressConfig, SessionMismatchError
@@ -52,16 +61,21 @@ def alive(name: str) -> list[bool]:
 
 
 def in_other_process(name: str, leave: bool = True) -> int:
-    """First byte of the memory as a process sees that attaches now. ``leave=False``: it dies without a word."""
-    _, out, errors = end_script(start_script(f"import processes; processes.look_at({name!r}, {leave})"))
+    """First byte of the memory as a process sees that attaches now. ``leave=False``: it dies
+    without a word."""
+    _, out, errors = end_script(
+        start_script(f"import processes; processes.look_at({name!r}, {leave})")
+    )
     assert out, errors
     return int(out)
 
 
-# -- opening ------------------------------------------------------------------------------------------------------------------
+# -- opening ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "-x", "a" * 101, "a b", "ä", "a\n", "a\0", None, 7])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../x", ".hidden", "-x", "a" * 101, "a b", "ä", "a\n", "a\0", None, 7]
+)
 def test_unfit_names_are_refused(name: object) -> None:
     with pytest.raises(ValueError, match="cannot name a session: use 1 to 100 letters"):
         open_session(name, BYTES, LAYOUT)  # type: ignore[arg-type]
@@ -101,12 +115,18 @@ def test_unrelated_process_attaches(session_id: str) -> None:
     ("theirs", "ours", "named"),
     [
         ({"max_tasks": 4}, {"max_tasks": 8}, "max_tasks: the session has 4, this process wants 8"),
-        ({"layout": "a+b"}, {"layout": "a"}, "layout: the session has 'a[+]b', this process wants 'a'"),
+        (
+            {"layout": "a+b"},
+            {"layout": "a"},
+            "layout: the session has 'a[+]b', this process wants 'a'",
+        ),
         ({"x": 1}, {"x": 1, "y": 2}, "y: the session has None, this process wants 2"),
     ],
 )
 @pytest.mark.parametrize("same_process", [True, False])
-def test_mismatch_names_both_sides(session_id: str, theirs: dict, ours: dict, named: str, same_process: bool) -> None:
+def test_mismatch_names_both_sides(
+    session_id: str, theirs: dict, ours: dict, named: str, same_process: bool
+) -> None:
     session = open_session(session_id, BYTES, theirs)
 
     def attach() -> None:
@@ -140,7 +160,9 @@ def test_other_versions_are_named(session_id: str) -> None:
 
     def child() -> None:
         session.leave()
-        with pytest.raises(SessionMismatchError, match="version: the session has 9, this process wants 2"):
+        with pytest.raises(
+            SessionMismatchError, match="version: the session has 9, this process wants 2"
+        ):
             open_it(session_id)
 
     assert forked(child) == 0
@@ -163,7 +185,10 @@ def test_something_else_under_the_name() -> None:
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "ready\n"
-    with pytest.raises(SessionMismatchError, match="held by something that is not a curriculum: choose another session_id"):
+    with pytest.raises(
+        SessionMismatchError,
+        match="held by something that is not a curriculum: choose another session_id",
+    ):
         open_it(name)
     assert end_script(holder)[0] == 0
     assert name in [info.session_id for info in clean_sessions()]
@@ -172,7 +197,9 @@ def test_something_else_under_the_name() -> None:
 @pytest.mark.parametrize("nbytes", [2**50, 2**62, 2**70])
 def test_no_shared_memory_left(session_id: str, nbytes: int) -> None:
     with pytest.raises(
-        MemoryError, match=rf"asked for {nbytes:,} bytes in .*num_active_tasks.*sessions.clean.*use_shared_memory"
+        MemoryError,
+        match=rf"asked for {nbytes:,} bytes in "
+        r".*num_active_tasks.*sessions.clean.*use_shared_memory",
     ):
         open_session(session_id, nbytes, LAYOUT)
     assert session_files(session_id) == []
@@ -180,7 +207,9 @@ def test_no_shared_memory_left(session_id: str, nbytes: int) -> None:
 
 
 def test_no_shared_memory_left_for_a_curriculum(session_id: str) -> None:
-    with pytest.raises(MemoryError, match=f"no shared memory for session '{session_id}': asked for"):
+    with pytest.raises(
+        MemoryError, match=f"no shared memory for session '{session_id}': asked for"
+    ):
         Curriculum(LearningProgressConfig(num_active_tasks=2**41, session_id=session_id))
 
 
@@ -208,17 +237,21 @@ def test_a_link_under_the_name_is_not_followed(session_id: str, tmp_path) -> Non
 
 
 @pytest.mark.parametrize(("processes", "repetitions"), [(2, 100), (4, 50)])
-def test_processes_that_open_and_leave_at_the_same_instant(session_id: str, processes: int, repetitions: int) -> None:
-    """Whoever has the session open has the one that the name leads to, whoever else comes and goes."""
+def test_processes_that_open_and_leave_at_the_same_instant(
+    session_id: str, processes: int, repetitions: int
+) -> None:
+    """Whoever has the session open has the one that the name leads to, whoever else comes and
+    goes."""
     barrier = multiprocessing.get_context("fork").Barrier(processes)
     run_all("fork", stay_linked, [(session_id, repetitions, barrier)] * processes)
 
 
-# -- this process's locks are never dropped by accident -----------------------------------------------------------------------
+# -- this process's locks are never dropped by accident --------------------------------------------
 
 
 def test_a_view_that_outlives_its_session_drops_no_lock_when_it_goes(session_id: str) -> None:
-    """Closing any descriptor of a file drops the process's record locks on it, and a mapping has a descriptor."""
+    """Closing any descriptor of a file drops the process's record locks on it, and a mapping has a
+    descriptor."""
     other = start_script(f"import processes; processes.hold({session_id!r})")
     assert other.stdout is not None
     assert other.stdout.readline() == "ready\n"
@@ -303,7 +336,7 @@ def in_child(check) -> bool:
     return status == 0
 
 
-# -- after the end ------------------------------------------------------------------------------------------------------------
+# -- after the end ---------------------------------------------------------------------------------
 
 
 def test_use_after_close_is_an_error_and_views_stay_readable(session_id: str) -> None:
@@ -315,7 +348,12 @@ def test_use_after_close_is_an_error_and_views_stay_readable(session_id: str) ->
     assert session_files(session_id) == []
     with open(os.devnull) as file:  # may get the number of the descriptor that was closed
         assert file.fileno() >= 0
-        for use in (curriculum.get_task, curriculum.stats, lambda: task.complete(1.0), curriculum.probabilities):
+        for use in (
+            curriculum.get_task,
+            curriculum.stats,
+            lambda: task.complete(1.0),
+            curriculum.probabilities,
+        ):
             with pytest.raises(SessionClosedError, match="closed in this process: open it again"):
                 use()
     assert task.task_id in rows[:, 0]
@@ -325,7 +363,9 @@ def test_use_after_close_is_an_error_and_views_stay_readable(session_id: str) ->
 
 def test_a_name_can_be_used_again_after_the_end(session_id: str) -> None:
     for _ in range(3):
-        with Curriculum(LearningProgressConfig(num_active_tasks=8, session_id=session_id)) as curriculum:
+        with Curriculum(
+            LearningProgressConfig(num_active_tasks=8, session_id=session_id)
+        ) as curriculum:
             curriculum.get_task().complete(1.0)
             assert curriculum.stats()["num_completed"] == 1
 
@@ -376,17 +416,26 @@ def test_left_inside_a_change_of_its_own(session_id: str) -> None:
         session.lock.acquire()
 
 
-# -- ways of ending a process -------------------------------------------------------------------------------------------------
+# -- ways of ending a process ----------------------------------------------------------------------
 
-# What the process does after it opened the session and printed a line; whether the session is gone afterwards.
+# What the process does after it opened the session and printed a line; whether the session is gone
+# afterwards.
 ENDINGS = {
     "normal exit": ("", 0, True),
     "close, then exit": ("curriculum.close()", 0, True),
     "exception": ("raise RuntimeError('as intended')", 1, True),
-    "exception in the middle of a change": ("table.acquire(); table.save_row(0); raise RuntimeError('as intended')", 1, True),
+    "exception in the middle of a change": (
+        "table.acquire(); table.save_row(0); raise RuntimeError('as intended')",
+        1,
+        True,
+    ),
     "sys.exit": ("sys.exit(3)", 3, True),
     "sys.exit in a thread": ("t = threading.Thread(target=sys.exit); t.start(); t.join()", 0, True),
-    "daemon thread at work": ("threading.Thread(target=work, daemon=True).start(); curriculum.get_task()", 0, True),
+    "daemon thread at work": (
+        "threading.Thread(target=work, daemon=True).start(); curriculum.get_task()",
+        0,
+        True,
+    ),
     "keyboard interrupt": ("os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT, True),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, True),
     "SIGTERM in the middle of a change": (
@@ -395,35 +444,51 @@ ENDINGS = {
         True,
     ),
     "SIGTERM to a user's handler that exits": (
-        "signal.signal(signal.SIGTERM, lambda *a: sys.exit(4)); os.kill(os.getpid(), signal.SIGTERM); work()",
+        "signal.signal(signal.SIGTERM, lambda *a: sys.exit(4)); os.kill(os.getpid(), "
+        "signal.SIGTERM); work()",
         4,
         True,
     ),
     "SIGTERM to a user's handler that goes on": (
-        "signal.signal(signal.SIGTERM, lambda *a: None); os.kill(os.getpid(), signal.SIGTERM); curriculum.get_task()",
+        "signal.signal(signal.SIGTERM, lambda *a: None); os.kill(os.getpid(), signal.SIGTERM); "
+        "curriculum.get_task()",
         0,
         True,
     ),
     "SIGTERM while opening another": (
-        "session._open = during(session._open); Curriculum(config.model_copy(update={'session_id': other}))",
+        "session._open = during(session._open); "
+        "Curriculum(config.model_copy(update={'session_id': other}))",
         -signal.SIGTERM,
         True,
     ),
-    "SIGTERM while leaving": ("session._unlink_if_same = during(session._unlink_if_same)", -signal.SIGTERM, True),
-    "forked child with os._exit": ("pid = os.fork()\nif pid == 0: os._exit(0)\nos.waitpid(pid, 0)", 0, True),
+    "SIGTERM while leaving": (
+        "session._unlink_if_same = during(session._unlink_if_same)",
+        -signal.SIGTERM,
+        True,
+    ),
+    "forked child with os._exit": (
+        "pid = os.fork()\nif pid == 0: os._exit(0)\nos.waitpid(pid, 0)",
+        0,
+        True,
+    ),
     "forked child with sys.exit": (
         "pid = os.fork()\nif pid == 0: curriculum.get_task(); sys.exit(0)\nos.waitpid(pid, 0)",
         0,
         True,
     ),
     "forked twice": (
-        "pid = os.fork() or os.fork() or (curriculum.get_task(), os._exit(0))\nfor _ in range(2): wait()\nsys.exit(0)",
+        "pid = os.fork() or os.fork() or (curriculum.get_task(), os._exit(0))\nfor _ in range(2): "
+        "wait()\nsys.exit(0)",
         0,
         True,
     ),
     "os._exit": ("os._exit(5)", 5, False),
     "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, False),
-    "abort": ("resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.abort()", -signal.SIGABRT, False),
+    "abort": (
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.abort()",
+        -signal.SIGABRT,
+        False,
+    ),
 }
 PREAMBLE = """
 import os, resource, signal, sys, threading
@@ -487,7 +552,9 @@ def test_end_of_a_process(endings: dict[str, tuple[str, int, str]], way: str) ->
 def test_left_over_of_another_layout_is_no_obstacle(session_id: str) -> None:
     assert in_other_process(session_id, leave=False) == 0
     assert alive(session_id) == [False]
-    with Curriculum(LearningProgressConfig(num_active_tasks=8, session_id=session_id)) as curriculum:
+    with Curriculum(
+        LearningProgressConfig(num_active_tasks=8, session_id=session_id)
+    ) as curriculum:
         curriculum.get_task()
 
 
@@ -507,7 +574,8 @@ def test_killed_creator_leaves_removal_to_the_last(session_id: str) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing_child_outlives_its_parent(session_id: str, method: str) -> None:
-    """The parent ends first, by SIGKILL, so that it does not wait for its child; the pool is the child's, and goes with it."""
+    """The parent ends first, by SIGKILL, so that it does not wait for its child; the pool is the
+    child's, and goes with it."""
     parent = start_script(
         """
         import processes, sys
@@ -525,7 +593,9 @@ def test_multiprocessing_child_outlives_its_parent(session_id: str, method: str)
     session = open_it(session_id)
     assert session.memory[0] == 9
     parent.stdin.close()  # tells the child to go
-    assert parent.stdout.read() == "left\n"  # until the child has closed its end, which is after its finalizers
+    assert (
+        parent.stdout.read() == "left\n"
+    )  # until the child has closed its end, which is after its finalizers
     parent.stdout.close()
     assert parent.stderr is not None
     parent.stderr.close()
@@ -548,7 +618,9 @@ def test_multiprocessing_child_is_the_last(session_id: str, method: str) -> None
 
 
 def test_terminated_multiprocessing_child(session_id: str) -> None:
-    process = start_script("import processes, sys; processes.terminate_child(sys.argv[1])", session_id)
+    process = start_script(
+        "import processes, sys; processes.terminate_child(sys.argv[1])", session_id
+    )
     status, out, errors = end_script(process)
     assert (status, out, errors) == (0, "-15 True\n", "")
 
@@ -577,13 +649,18 @@ def test_parent_that_ends_right_after_forking(session_id: str) -> None:
 
 
 def test_fork_while_another_thread_holds_everything(session_id: str) -> None:
-    """The child begins with free thread locks, whatever the threads that it does not have were doing."""
+    """The child begins with free thread locks, whatever the threads that it does not have were
+    doing."""
     curriculum = Curriculum(LearningProgressConfig(num_active_tasks=8, session_id=session_id))
     local = Curriculum(LearningProgressConfig(num_active_tasks=8, use_shared_memory=False))
     holding, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with module._registry(), curriculum.algorithm.task_tracker.table, local.algorithm.task_tracker.table as table:
+        with (
+            module._registry(),
+            curriculum.algorithm.task_tracker.table,
+            local.algorithm.task_tracker.table as table,
+        ):
             table.save_row(0)  # half a change, which the child's copy of local memory is to undo
             table.rows[0, 6] = 1e9
             holding.set()
@@ -654,7 +731,7 @@ def test_two_sessions_two_threads_two_processes() -> None:
     assert [session_files(name) for name in names] == [[], []]
 
 
-# -- commands -----------------------------------------------------------------------------------------------------------------
+# -- commands --------------------------------------------------------------------------------------
 
 
 def test_clean_command(session_id: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -690,6 +767,8 @@ def test_a_session_whose_memory_was_never_made_is_cleaned() -> None:
     """A process died between the two files."""
     name = new_session_id()
     _path(name).touch()
-    assert [(info.nbytes, info.alive) for info in list_sessions() if info.session_id == name] == [(0, False)]
+    assert [(info.nbytes, info.alive) for info in list_sessions() if info.session_id == name] == [
+        (0, False)
+    ]
     assert name in [info.session_id for info in clean_sessions()]
     assert session_files(name) == []

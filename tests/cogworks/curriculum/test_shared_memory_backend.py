@@ -8,9 +8,23 @@ import numpy as np
 import pytest
 from processes import DEADLINE, forked, session_files
 
-from metta.cogworks.curriculum import LocalMemoryBackend, SharedMemoryBackend, TaskMemoryBackend, TaskState, TaskTracker
-from metta.cogworks.curriculum.session import SessionClosedError, SessionMismatchError, new_session_id
-from metta.cogworks.curriculum.shared_memory_backend import BASE_COLUMNS, TASK_STRUCT_SIZE, TableBackend
+from metta.cogworks.curriculum import (
+    LocalMemoryBackend,
+    SharedMemoryBackend,
+    TaskMemoryBackend,
+    TaskState,
+    TaskTracker,
+)
+from metta.cogworks.curriculum.session import (
+    SessionClosedError,
+    SessionMismatchError,
+    new_session_id,
+)
+from metta.cogworks.curriculum.shared_memory_backend import (
+    BASE_COLUMNS,
+    TASK_STRUCT_SIZE,
+    TableBackend,
+)
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -22,7 +36,8 @@ Make = Callable[..., TaskMemoryBackend]
 
 
 class BackendContract:
-    """What a tracker relies on. Derive, and give a fixture ``make(max_tasks, **options)``, for a backend of one's own."""
+    """What a tracker relies on. Derive, and give a fixture ``make(max_tasks, **options)``, for a
+    backend of one's own."""
 
     def test_sizes(self, make: Make) -> None:
         backend = make(5)
@@ -33,7 +48,10 @@ class BackendContract:
 
     def test_new_memory_is_zero_float64(self, make: Make) -> None:
         backend = make(5)
-        for view in (*(backend.get_task_data(i) for i in range(5)), backend.get_completion_history()):
+        for view in (
+            *(backend.get_task_data(i) for i in range(5)),
+            backend.get_completion_history(),
+        ):
             assert view.dtype == np.float64
             assert not view.any()
 
@@ -81,7 +99,9 @@ class BackendContract:
         with pytest.raises(KeyError), backend.acquire_lock():
             raise KeyError
         taken = []
-        thread = threading.Thread(target=lambda: taken.append(backend.acquire_lock().__enter__()), daemon=True)
+        thread = threading.Thread(
+            target=lambda: taken.append(backend.acquire_lock().__enter__()), daemon=True
+        )
         thread.start()
         thread.join(DEADLINE)
         assert taken
@@ -115,8 +135,13 @@ class BackendContract:
         tracker.update_task_performance(10, 1.0)
         assert tracker.get_all_tracked_tasks() == [0, 10, 20]
         assert tracker.get_global_stats()["total_completions"] == 2
-        assert sorted(backend.get_task_data(i)[BASE_COLUMNS.index("task_id")] for i in range(3)) == [0.0, 10.0, 20.0]
-        assert sum(backend.get_task_data(i)[BASE_COLUMNS.index("completion_count")] for i in range(3)) == 2.0
+        assert sorted(
+            backend.get_task_data(i)[BASE_COLUMNS.index("task_id")] for i in range(3)
+        ) == [0.0, 10.0, 20.0]
+        assert (
+            sum(backend.get_task_data(i)[BASE_COLUMNS.index("completion_count")] for i in range(3))
+            == 2.0
+        )
 
 
 class TestLocalMemoryBackend(BackendContract):
@@ -148,7 +173,10 @@ class TestSharedMemoryBackend(BackendContract):
         ({"max_tasks": -3}, "max_tasks=-3 is not allowed"),
         ({"max_tasks": 2.5}, "max_tasks=2.5 is not allowed"),
         ({"max_tasks": True}, "max_tasks=True is not allowed"),
-        ({"task_struct_size": 12}, "task_struct_size=12 is not allowed: give an integer of at least 13"),
+        (
+            {"task_struct_size": 12},
+            "task_struct_size=12 is not allowed: give an integer of at least 13",
+        ),
         ({"completion_history_size": 0}, "completion_history_size=0 is not allowed"),
         ({"extra_columns": -1}, "extra_columns=-1 is not allowed"),
         ({"extra_bytes": -8}, "extra_bytes=-8 is not allowed"),
@@ -162,7 +190,9 @@ def test_bad_sizes(kind: Make, options: dict, message: str) -> None:
 @pytest.mark.parametrize("kind", [LocalMemoryBackend, SharedMemoryBackend])
 @pytest.mark.parametrize("extra_bytes", [0, 1, 64, 1000])
 def test_parts_are_aligned_and_apart(kind: Make, extra_bytes: int) -> None:
-    backend = kind(3, extra_columns=2, extra_bytes=extra_bytes, completion_history_size=5, task_struct_size=14)
+    backend = kind(
+        3, extra_columns=2, extra_bytes=extra_bytes, completion_history_size=5, task_struct_size=14
+    )
     assert isinstance(backend, TableBackend)
     assert backend.history_offset % 64 == backend.rows_offset % 64 == 0
     assert backend.history_offset >= extra_bytes
@@ -178,14 +208,15 @@ def test_parts_are_aligned_and_apart(kind: Make, extra_bytes: int) -> None:
 
 
 def test_averages_of_a_task_state() -> None:
-    """The documentation's names: the scorer's columns if there are any, otherwise the average of the scores."""
+    """The documentation's names: the scorer's columns if there are any, otherwise the average of
+    the scores."""
     plain = TaskState(task_id=1, completion_count=3, reward_ema=0.5)
     assert (plain.num_completions, plain.fast_ema, plain.slow_ema) == (3, 0.5, 0.5)
     scored = TaskState(task_id=1, reward_ema=0.5, columns={"fast_ema": 0.0, "slow_ema": 0.25})
     assert (scored.fast_ema, scored.slow_ema) == (0.0, 0.25)
 
 
-# -- sharing ------------------------------------------------------------------------------------------------------------------
+# -- sharing ---------------------------------------------------------------------------------------
 
 
 def test_rows_history_and_lock_are_shared_by_name() -> None:
@@ -245,7 +276,10 @@ def test_lock_excludes_other_processes_and_is_free_when_its_holder_dies() -> Non
     [
         ({"max_tasks": 5}, "max_tasks: the session has 4, this process wants 5"),
         ({"task_struct_size": 14}, "task_struct_size: the session has 13, this process wants 14"),
-        ({"completion_history_size": 3}, "completion_history_size: the session has 1000, this process wants 3"),
+        (
+            {"completion_history_size": 3},
+            "completion_history_size: the session has 1000, this process wants 3",
+        ),
         ({"extra_columns": 1}, "row_size: the session has 13, this process wants 14"),
         ({"layout": "mine"}, "layout: the session has '', this process wants 'mine'"),
     ],
@@ -261,7 +295,10 @@ def test_another_layout_under_the_name(options: dict, named: str) -> None:
 
 def test_no_memory_for_a_pool_of_absurd_size() -> None:
     name = new_session_id()
-    with pytest.raises(MemoryError, match=f"session '{name}': asked for .* bytes .*Use fewer tasks [(]num_active_tasks[)]"):
+    with pytest.raises(
+        MemoryError,
+        match=f"session '{name}': asked for .* bytes .*Use fewer tasks [(]num_active_tasks[)]",
+    ):
         SharedMemoryBackend(10**14, name)
     assert session_files(name) == []
 

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metta.cogworks.curriculum import CacheCoordinator, LPStatsAggregator, SliceAnalyzer, StatsLogger, TaskTracker, gini
+from metta.cogworks.curriculum import (
+    CacheCoordinator,
+    LPStatsAggregator,
+    SliceAnalyzer,
+    StatsLogger,
+    TaskTracker,
+    gini,
+)
 from metta.cogworks.curriculum.stats import with_prefix
 
 
@@ -29,7 +36,9 @@ def test_gini(values: list[float], expected: float) -> None:
 def test_gini_is_half_the_mean_difference_over_the_mean(values: list[float]) -> None:
     x = np.array(values)
     if x.sum() > 1e-3:
-        assert gini(values) == pytest.approx(np.abs(x[:, None] - x).mean() / (2 * x.mean()), abs=1e-9)
+        assert gini(values) == pytest.approx(
+            np.abs(x[:, None] - x).mean() / (2 * x.mean()), abs=1e-9
+        )
     assert 0.0 <= gini(values) < 1.0
 
 
@@ -93,7 +102,9 @@ def test_slices() -> None:
     scores = {3: [0.0, 1.0, 0.5], 4: [0.25]}
     for value, items in scores.items():
         for score in items:
-            analyzer.update_task_completion(0, {"game.size": value, "game.mode": "hard", "third": 1}, score)
+            analyzer.update_task_completion(
+                0, {"game.size": value, "game.mode": "hard", "third": 1}, score
+            )
     stats = analyzer.get_detailed_stats()
     for value, items in scores.items():
         assert stats[f"game.size_{value}/mean"] == pytest.approx(np.mean(items))

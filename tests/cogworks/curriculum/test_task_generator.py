@@ -48,7 +48,7 @@ from tests.cogworks.curriculum.generator_examples import (
     RoomGenerator,
 )
 
-# ------------------------------------------------------------------------------------------------ randomness
+# ------------------------------------------------------------------------------------------------ r
 
 
 def reference_mix(x: int) -> int:
@@ -74,7 +74,8 @@ def test_mix64_agrees_with_an_independent_implementation(x: int):
 
 
 def test_mix64_is_splitmix64():
-    # The first outputs of splitmix64 from seed 1234567, as its reference implementation in C gives them.
+    # The first outputs of splitmix64 from seed 1234567, as its reference implementation in C gives
+    # them.
     outputs = [mix64((1234567 + (index + 1) * 0x9E3779B97F4A7C15) % 2**64) for index in range(3)]
     assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
@@ -84,7 +85,9 @@ def test_values_are_what_the_documentation_says(task_id: int):
     low, high = 0.25, 0.75
     plants, colours = [1, 5, 9, 11, 50], ["red", "blue"]
     buckets = {"game.num_plants": plants, "game.density": Span(low, high), "game.colour": colours}
-    generator = merge([bucketed(Room(), buckets), bucketed(Room(), buckets)], weights=[1, 2]).create()
+    generator = merge(
+        [bucketed(Room(), buckets), bucketed(Room(), buckets)], weights=[1, 2]
+    ).create()
 
     seed = reference_seed(task_id)
     child = 0 if (reference_mix(seed ^ reference_hash("choice")) >> 11) / 2**53 * 3 < 1 else 1
@@ -103,12 +106,18 @@ def test_values_are_what_the_documentation_says(task_id: int):
 
 @pytest.mark.parametrize("hash_seed", ["0", "4321"])
 def test_same_tasks_in_another_process(hash_seed: str):
-    config = merge([bucketed(Room(), {"game.num_plants": [1, 5, 9], "game.density": Span(0.1, 0.9)}), RoomGenerator.Config()])
+    config = merge(
+        [
+            bucketed(Room(), {"game.num_plants": [1, 5, 9], "game.density": Span(0.1, 0.9)}),
+            RoomGenerator.Config(),
+        ]
+    )
     program = (
         "import sys, json\n"
         "from metta.cogworks.curriculum.task_generator import TaskGeneratorConfig\n"
         "make = TaskGeneratorConfig.model_validate_json(sys.stdin.read()).create()\n"
-        "print(json.dumps([[make.get_task(i).model_dump(mode='json'), *make.describe(i)] for i in range(50)]))\n"
+        "print(json.dumps([[make.get_task(i).model_dump(mode='json'), *make.describe(i)] for i in "
+        "range(50)]))\n"
     )
     root = __file__.rsplit("/tests/", 1)[0]
     result = subprocess.run(
@@ -123,7 +132,9 @@ def test_same_tasks_in_another_process(hash_seed: str):
     )
     assert result.returncode == 0, result.stderr
     generator = config.create()
-    here = [[generator.get_task(i).model_dump(mode="json"), *generator.describe(i)] for i in range(50)]
+    here = [
+        [generator.get_task(i).model_dump(mode="json"), *generator.describe(i)] for i in range(50)
+    ]
     assert json.loads(result.stdout) == here
 
 
@@ -133,7 +144,9 @@ def test_importing_the_generators_needs_no_mettagrid():
         "import metta.cogworks.curriculum.task_generator\n"
         "assert not any(name.startswith(('torch', 'pufferlib', 'yaml')) for name in sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -153,11 +166,15 @@ def single_labelled(config: TaskGeneratorConfig, label: str) -> TaskGeneratorCon
 
 
 def test_axes_are_independent_of_each_other():
-    generator = bucketed(Room(), {"game.num_plants": [1, 2, 3, 4], "game.even": [0, 2, 4], "game.high": Span(11, 15)}).create()
+    generator = bucketed(
+        Room(), {"game.num_plants": [1, 2, 3, 4], "game.even": [0, 2, 4], "game.high": Span(11, 15)}
+    ).create()
     table = np.zeros((4, 3, 5))
     for task_id in range(12_000):
         values = generator.get_bucket_values(task_id)
-        table[values["game.num_plants"] - 1, values["game.even"] // 2, values["game.high"] - 11] += 1
+        table[
+            values["game.num_plants"] - 1, values["game.even"] // 2, values["game.high"] - 11
+        ] += 1
     assert stats.chisquare(table.ravel()).pvalue > 0.001
 
 
@@ -171,11 +188,16 @@ def test_adding_an_axis_leaves_the_others_as_they_were():
     one = bucketed(Room(), {"game.num_plants": [1, 2, 3]}).create()
     two = bucketed(Room(), {"game.daytime": [True, False], "game.num_plants": [1, 2, 3]}).create()
     for task_id in range(50):
-        assert one.describe(task_id).slice_values["game.num_plants"] == two.describe(task_id).slice_values["game.num_plants"]
+        assert (
+            one.describe(task_id).slice_values["game.num_plants"]
+            == two.describe(task_id).slice_values["game.num_plants"]
+        )
 
 
 def test_weights_are_frequencies_and_zero_is_never():
-    generator = merge([Room(label="a"), Room(label="b"), Room(label="c")], weights=[1, 0, 3]).create()
+    generator = merge(
+        [Room(label="a"), Room(label="b"), Room(label="c")], weights=[1, 0, 3]
+    ).create()
     counts = collections.Counter(generator.get_label(task_id) for task_id in range(8000))
     assert set(counts) == {"a", "c"}
     assert stats.chisquare([counts["a"], counts["c"]], [2000, 6000]).pvalue > 0.001
@@ -184,14 +206,19 @@ def test_weights_are_frequencies_and_zero_is_never():
 def test_task_random_is_stable_and_within_bounds():
     first, second = TaskRandom(7), TaskRandom(7)
     draws = [first.random(), first.randint(1, 6), first.uniform(2, 3), first.choice("abc")]
-    assert draws == [second.random(), second.randint(1, 6), second.uniform(2, 3), second.choice("abc")]
+    assert draws == [
+        second.random(),
+        second.randint(1, 6),
+        second.uniform(2, 3),
+        second.choice("abc"),
+    ]
     assert draws[0] == (reference_mix(7 + 0x9E3779B97F4A7C15) >> 11) / 2**53
     assert {first.randint(1, 3) for _ in range(100)} == {1, 2, 3}
     with pytest.raises(ValueError, match=r"randint\(3, 1\) is empty"):
         first.randint(3, 1)
 
 
-# ------------------------------------------------------------------------------------------------ values
+# ------------------------------------------------------------------------------------------------ v
 
 
 def test_values_reach_the_configuration_in_the_type_of_the_field():
@@ -224,7 +251,9 @@ def test_models_enums_tuples_and_numpy_numbers_are_taken():
     config.add_bucket("game.num_plants", np.arange(3))
     assert TaskGeneratorConfig.model_validate_json(config.model_dump_json()) == config
     generator = config.create()
-    assert {None if (boss := generator.get_task(i).game.boss) is None else boss.count for i in range(20)} == {None, 4}
+    assert {
+        None if (boss := generator.get_task(i).game.boss) is None else boss.count for i in range(20)
+    } == {None, 4}
 
 
 def test_integer_span_includes_both_ends():
@@ -265,7 +294,9 @@ def test_cached_properties_do_not_go_stale():
 
 
 def test_mutable_values_are_not_shared_between_tasks():
-    generator = bucketed(Room(), {"game.objects.0.tags": [["a"]], "game.boss": [{"count": 1}]}).create()
+    generator = bucketed(
+        Room(), {"game.objects.0.tags": [["a"]], "game.boss": [{"count": 1}]}
+    ).create()
     first, second = generator.get_task(0), generator.get_task(0)
     first.game.objects[0].tags.append("changed")
     first.game.boss.count = 99
@@ -283,14 +314,16 @@ class ReluctantGenerator(TaskGenerator):
 
 
 def test_describing_a_task_builds_nothing():
-    generator = bucketed(ReluctantGenerator.Config(), {"game.num_plants": [1, 2], "game.high": Span(10, 90)}).create()
+    generator = bucketed(
+        ReluctantGenerator.Config(), {"game.num_plants": [1, 2], "game.high": Span(10, 90)}
+    ).create()
     assert generator.describe(5).slice_values.keys() == {"game.num_plants", "game.high"}
     assert len(generator.slice_keys(5)) == 2
     with pytest.raises(RuntimeError, match="task 5 was built"):
         generator.get_task(5)
 
 
-# ------------------------------------------------------------------------------------------------ labels
+# ------------------------------------------------------------------------------------------------ l
 
 
 def test_labels():
@@ -298,7 +331,9 @@ def test_labels():
     assert plain.create().get_label(0) == "env"
     named = single_labelled(plain, "mine").create()
     assert named.get_label(0) == named.get_task(0).label == "mine"
-    assert single_task(PlainConfig()).create().get_label(0) == "PlainConfig"  # has no label: its class
+    assert (
+        single_task(PlainConfig()).create().get_label(0) == "PlainConfig"
+    )  # has no label: its class
     both = merge([plain, single_labelled(plain, "mine")]).create()
     assert {both.get_label(task_id) for task_id in range(20)} == {"env", "mine"}
     assert single_labelled(merge([plain, plain]), "all").create().get_task(0).label == "all"
@@ -309,7 +344,7 @@ def test_label_of_a_frozen_model():
     assert config.create().get_task(0) == FrozenRoom(label="mine", size=9)
 
 
-# ------------------------------------------------------------------------------------------------ slices
+# ------------------------------------------------------------------------------------------------ s
 
 
 def test_slice_keys_of_values_and_spans():
@@ -324,13 +359,15 @@ def test_slice_keys_of_values_and_spans():
     assert generator.slice_key("game.density", 0.0) == "game.density=[0, 0.25)"
     assert generator.slice_key("game.density", 0.25) == "game.density=[0.25, 0.5)"
     assert generator.slice_key("game.density", 1.0) == "game.density=[0.75, 1]"
-    assert generator.slice_key("game.high", 12) == "game.high_12"  # four integers are their own bins
+    assert (
+        generator.slice_key("game.high", 12) == "game.high_12"
+    )  # four integers are their own bins
     assert generator.slice_key("game.low", 3) == "game.low=[2.5, 5)"
     keys = {key for task_id in range(500) for _, key in generator.slice_keys(task_id)}
     assert len(keys) == 2 + 4 + 4 + 4
 
 
-# ------------------------------------------------------------------------------------------------ paths
+# ------------------------------------------------------------------------------------------------ p
 
 
 @pytest.mark.parametrize(
@@ -361,19 +398,33 @@ def test_paths_that_exist(path: str, value: Any):
     [
         (
             "gme.num_plants",
-            "bucket path 'gme.num_plants' does not exist: the configuration (Room) has no 'gme'; nearest: game",
+            "bucket path 'gme.num_plants' does not exist: the configuration (Room) has no 'gme'; "
+            "nearest: game",
         ),
         ("game.num_plant", "'game' has no 'num_plant'; nearest: num_plants"),
         ("game.agent.reward.heart", "'game.agent' has no 'reward'; nearest: rewards"),
-        ("game.objects.2.count", "'game.objects' is a list of 2; '2' must be a position from 0 to 1"),
-        ("game.objects.first", "'game.objects' is a list of 2; 'first' must be a position from 0 to 1"),
+        (
+            "game.objects.2.count",
+            "'game.objects' is a list of 2; '2' must be a position from 0 to 1",
+        ),
+        (
+            "game.objects.first",
+            "'game.objects' is a list of 2; 'first' must be a position from 0 to 1",
+        ),
         ("game.agent.limits.bog.count", "'game.agent.limits' has no 'bog'; nearest: bag"),
-        ("game.num_plants.x", "'game.num_plants' is 1, a int, which has nothing inside that can be set"),
+        (
+            "game.num_plants.x",
+            "'game.num_plants' is 1, a int, which has nothing inside that can be set",
+        ),
         (
             "game.boss.count",
-            "'game.boss' is None, a NoneType, which has nothing inside that can be set; set 'game.boss' as a whole",
+            "'game.boss' is None, a NoneType, which has nothing inside that can be set; set "
+            "'game.boss' as a whole",
         ),
-        ("game.shape.0", "'game.shape' is (3, 3), a tuple, which has nothing inside that can be set"),
+        (
+            "game.shape.0",
+            "'game.shape' is (3, 3), a tuple, which has nothing inside that can be set",
+        ),
         ("game.origin.x", "a Point, which has nothing inside that can be set"),
         ("game..x", "has an empty part"),
     ],
@@ -381,7 +432,9 @@ def test_paths_that_exist(path: str, value: Any):
 def test_paths_that_do_not_exist(path: str, message: str):
     with pytest.raises(ValueError, match=re.escape(message)):
         bucketed(Room(), {path: [1]}).create()
-    with pytest.raises(ValueError, match=re.escape(message.replace("bucket path", "override path"))):
+    with pytest.raises(
+        ValueError, match=re.escape(message.replace("bucket path", "override path"))
+    ):
         SingleTaskGenerator.Config(env=Room(), overrides={path: 1}).create()
 
 
@@ -409,12 +462,17 @@ def test_mettagrid_paths():
         (
             "game.num_plants",
             "many",
-            r"bucket 'game.num_plants' does not accept 'many': num_plants: .*integer.*\(expected int\)",
+            r"bucket 'game.num_plants' does not accept 'many': num_plants: .*integer.*\(expected "
+            r"int\)",
         ),
         ("game.num_plants", 101, r"does not accept 101: .*less than or equal to 100"),
         ("game.num_plants", 1.5, r"does not accept 1.5: .*integer"),
         ("game.even", 3, "does not accept 3: .*must be even"),
-        ("game.low", 11, "does not accept 11: .*low must not exceed high"),  # a validator of the model
+        (
+            "game.low",
+            11,
+            "does not accept 11: .*low must not exceed high",
+        ),  # a validator of the model
         ("game.colour", "green", "does not accept 'green': .*'red' or 'blue'"),
         ("game.agent.rewards.new", "much", "does not accept 'much': rewards.new: .*number"),
         ("game.agent.limits.new", 3, "does not accept 3: limits.new"),
@@ -431,9 +489,17 @@ def test_values_that_the_field_refuses(path: str, value: Any, message: str):
 @pytest.mark.parametrize(
     ("path", "span", "message"),
     [
-        ("game.num_plants", Span(50, 200), r"Span\(min=50, max=200\) for 'game.num_plants' does not accept 101"),
+        (
+            "game.num_plants",
+            Span(50, 200),
+            r"Span\(min=50, max=200\) for 'game.num_plants' does not accept 101",
+        ),
         ("game.density", Span(0.5, 1.5), "does not accept"),
-        ("game.num_plants", Span(0.0, 10.0), "does not accept"),  # whole ends, but fractions between them
+        (
+            "game.num_plants",
+            Span(0.0, 10.0),
+            "does not accept",
+        ),  # whole ends, but fractions between them
         ("game.even", Span(0, 4), "does not accept 1"),
     ],
 )
@@ -442,7 +508,7 @@ def test_spans_that_the_field_refuses(path: str, span: Span, message: str):
         bucketed(Room(), {path: span}).create()
 
 
-# ------------------------------------------------------------------------------------------------ bad input
+# ------------------------------------------------------------------------------------------------ b
 
 
 @pytest.mark.parametrize("ends", [(2, 2), (3, 1), (0.5, 0.5)])
@@ -486,9 +552,14 @@ def test_bad_buckets(buckets: Any, message: str):
 def test_add_bucket_checks_too():
     config = bucketed(Room()).add_bucket("game.num_plants", [1])
     config.overrides["game.density"] = 0.5
-    with pytest.raises(ValueError, match=r"bucket 'game.num_plants' and bucket 'game.num_plants' set the same place"):
+    with pytest.raises(
+        ValueError,
+        match=r"bucket 'game.num_plants' and bucket 'game.num_plants' set the same place",
+    ):
         config.add_bucket("game.num_plants", [2])
-    with pytest.raises(ValueError, match=r"bucket 'game.density' and override 'game.density' set the same place"):
+    with pytest.raises(
+        ValueError, match=r"bucket 'game.density' and override 'game.density' set the same place"
+    ):
         config.add_bucket("game.density", [0.1])
     with pytest.raises(ValueError, match="is empty"):
         config.add_bucket("game.high", [])
@@ -497,20 +568,32 @@ def test_add_bucket_checks_too():
 
 def test_duplicates_across_generators():
     inner = bucketed(Room(), {"game.num_plants": [1, 2]})
-    with pytest.raises(ValueError, match=r"bucket 'game.num_plants' and bucket of a child 'game.num_plants' set the same place"):
+    with pytest.raises(
+        ValueError,
+        match=r"bucket 'game.num_plants' and bucket of a child 'game.num_plants' set the same "
+        r"place",
+    ):
         bucketed(inner, {"game.num_plants": [3]}).create()
     outer = bucketed(inner)
     outer.overrides["game"] = {"num_plants": 3}
-    with pytest.raises(ValueError, match=r"override 'game' and bucket of a child 'game.num_plants'"):
+    with pytest.raises(
+        ValueError, match=r"override 'game' and bucket of a child 'game.num_plants'"
+    ):
         outer.create()
-    with pytest.raises(ValueError, match=r"override 'game.agent' and override 'game.agent.rewards'"):
-        SingleTaskGenerator.Config(env=Room(), overrides={"game.agent": {}, "game.agent.rewards": {}}).create()
+    with pytest.raises(
+        ValueError, match=r"override 'game.agent' and override 'game.agent.rewards'"
+    ):
+        SingleTaskGenerator.Config(
+            env=Room(), overrides={"game.agent": {}, "game.agent.rewards": {}}
+        ).create()
 
 
 def test_bucket_and_override_of_one_path():
     with pytest.raises(ValueError, match=r"bucket 'game.even' and override 'game.even'"):
         BucketedTaskGenerator.Config(
-            child_generator_config=single_task(Room()), buckets={"game.even": [2]}, overrides={"game.even": 4}
+            child_generator_config=single_task(Room()),
+            buckets={"game.even": [2]},
+            overrides={"game.even": 4},
         )
 
 
@@ -531,7 +614,11 @@ def test_bad_weights(weights: list[float], message: str):
 
 
 def test_add_to_a_set():
-    config = TaskGeneratorSet.Config().add(single_task(Room(label="a")), 2.0).add(single_task(Room(label="b")))
+    config = (
+        TaskGeneratorSet.Config()
+        .add(single_task(Room(label="a")), 2.0)
+        .add(single_task(Room(label="b")))
+    )
     assert config.weights == [2.0, 1.0]
     with pytest.raises(ValueError, match=r"weights\[2\] is -1.0"):
         config.add(single_task(Room()), -1)
@@ -565,17 +652,33 @@ def test_a_typo_in_a_field_is_refused():
         SingleTaskGenerator.Config(env=Room(), lable="x")  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("task_id", [0, 1, MAX_TASK_ID, np.int64(3), np.uint8(3), 3.0, np.float64(3.0)])
+@pytest.mark.parametrize(
+    "task_id", [0, 1, MAX_TASK_ID, np.int64(3), np.uint8(3), 3.0, np.float64(3.0)]
+)
 def test_valid_task_ids(task_id: Any):
     assert validate_task_id(task_id) == int(task_id)
     assert type(validate_task_id(task_id)) is int
 
 
 @pytest.mark.parametrize(
-    "task_id", [-1, MAX_TASK_ID + 1, 0.5, True, np.bool_(True), float("nan"), float("inf"), "3", None, np.int64(-1)]
+    "task_id",
+    [
+        -1,
+        MAX_TASK_ID + 1,
+        0.5,
+        True,
+        np.bool_(True),
+        float("nan"),
+        float("inf"),
+        "3",
+        None,
+        np.int64(-1),
+    ],
 )
 def test_invalid_task_ids(task_id: Any):
-    with pytest.raises(ValueError, match=r"task id .* is not valid: task ids are integers from 0 to 2\^53 − 1"):
+    with pytest.raises(
+        ValueError, match=r"task id .* is not valid: task ids are integers from 0 to 2\^53 − 1"
+    ):
         validate_task_id(task_id)
 
 
@@ -593,12 +696,14 @@ def test_override_of_what_a_later_task_lacks():
     generator = VaryingGenerator.Config(overrides={"game.agent.limits.bag.count": 3}).create()
     assert generator.get_task(0).game.agent.limits["bag"].count == 3
     with pytest.raises(
-        ValueError, match=r"path 'game.agent.limits.bag.count' exists in the generator's base, but not in this task"
+        ValueError,
+        match=r"path 'game.agent.limits.bag.count' exists in the generator's base, but not in "
+        r"this task",
     ):
         generator.get_task(1)
 
 
-# ------------------------------------------------------------------------------------------------ round trips
+# ------------------------------------------------------------------------------------------------ r
 
 
 def test_yaml_round_trip():
@@ -620,11 +725,15 @@ def test_class_paths_stand_in_the_dump():
     env = dump["child_generator_config"]["env"]
     assert env["type"] == "mettagrid.config.mettagrid_config.MettaGridConfig"
     assert RoomGenerator.Config().model_dump()["type"] == f"{class_path(RoomGenerator)}.Config"
-    assert MinimalGenerator.Config().model_dump()["type"] == f"{class_path(MinimalGenerator)}.Config"
+    assert (
+        MinimalGenerator.Config().model_dump()["type"] == f"{class_path(MinimalGenerator)}.Config"
+    )
 
 
 def test_infinity_survives():
-    config = SingleTaskGenerator.Config(env=Room(), overrides={"game.agent.rewards.heart": float("inf")})
+    config = SingleTaskGenerator.Config(
+        env=Room(), overrides={"game.agent.rewards.heart": float("inf")}
+    )
     assert TaskGeneratorConfig.model_validate_json(config.model_dump_json()) == config
 
 
@@ -643,7 +752,8 @@ def test_configuration_written_by_hand():
         )
     )
     assert config == single_labelled(
-        bucketed(Room(label="mine"), {"game.num_plants": [1, 2], "game.density": Span(0.1, 0.2)}), None
+        bucketed(Room(label="mine"), {"game.num_plants": [1, 2], "game.density": Span(0.1, 0.2)}),
+        None,
     )  # type: ignore[arg-type]
 
 
@@ -677,7 +787,9 @@ def test_classes_inside_functions_have_no_path():
 
 def test_resolve_class_of_any_kind():
     assert resolve_class("tests.cogworks.curriculum.generator_examples.Room") is Room
-    assert resolve_class(class_path(RoomGenerator.Config), TaskGeneratorConfig) is RoomGenerator.Config
+    assert (
+        resolve_class(class_path(RoomGenerator.Config), TaskGeneratorConfig) is RoomGenerator.Config
+    )
 
 
 def test_a_generator_travels_as_its_configuration():
@@ -698,10 +810,13 @@ def test_configurations_belong_to_their_generator():
         TaskGeneratorConfig().create()
 
 
-# ------------------------------------------------------------------------------------------------ private copies
+# ------------------------------------------------------------------------------------------------ p
 
 
-@pytest.mark.parametrize("template", [Room(), make_arena(num_agents=24), PlainConfig(), {"a": [1, {"b": {2, 3}}]}, 5, (1, [2])])
+@pytest.mark.parametrize(
+    "template",
+    [Room(), make_arena(num_agents=24), PlainConfig(), {"a": [1, {"b": {2, 3}}]}, 5, (1, [2])],
+)
 def test_copies_are_equal_and_private(template: Any):
     make = compile_copier(template)
     first, second = make(), make()

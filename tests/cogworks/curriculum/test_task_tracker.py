@@ -25,10 +25,16 @@ SCORES = [0.0, 1.0, 0.25, 0.75, -2.0, 30.0]
 
 @pytest.fixture(params=["local", "shared", "row-only"])
 def tracker(request: pytest.FixtureRequest) -> Any:
-    if request.param == "row-only":  # a backend without room for the table: its rows are copied in and out
-        tracker = TaskTracker(ema_alpha=0.1, backend=SharedMemoryBackend(6, completion_history_size=4))
+    if (
+        request.param == "row-only"
+    ):  # a backend without room for the table: its rows are copied in and out
+        tracker = TaskTracker(
+            ema_alpha=0.1, backend=SharedMemoryBackend(6, completion_history_size=4)
+        )
     else:
-        tracker = TaskTracker(6, 0.1, use_shared_memory=request.param == "shared", completion_history_size=4)
+        tracker = TaskTracker(
+            6, 0.1, use_shared_memory=request.param == "shared", completion_history_size=4
+        )
     yield tracker
     tracker.cleanup_shared_memory()
 
@@ -53,7 +59,11 @@ def test_averages_are_the_closed_form(tracker: TaskTracker) -> None:
     assert stats["mean_score"] == pytest.approx(np.mean(SCORES))
     assert stats["last_score"] == 30.0
     assert tracker.get_task_state(0).total_score == pytest.approx(sum(SCORES))
-    recent = {"mean_recent_score": np.mean(SCORES[-4:]), "total_tracked_tasks": 1.0, "total_completions": 6.0}
+    recent = {
+        "mean_recent_score": np.mean(SCORES[-4:]),
+        "total_tracked_tasks": 1.0,
+        "total_completions": 6.0,
+    }
     assert tracker.get_global_stats() == pytest.approx(recent)
 
 
@@ -82,7 +92,11 @@ def test_a_task_that_is_not_tracked(tracker: TaskTracker) -> None:
     tracker.update_lp_score(1, 0.5)
     tracker.remove_task(1)
     assert tracker.get_all_tracked_tasks() == []
-    assert tracker.get_global_stats() == {"mean_recent_score": 0.0, "total_tracked_tasks": 0.0, "total_completions": 0.0}
+    assert tracker.get_global_stats() == {
+        "mean_recent_score": 0.0,
+        "total_tracked_tasks": 0.0,
+        "total_completions": 0.0,
+    }
 
 
 def test_a_completion_begins_to_track(tracker: TaskTracker) -> None:
@@ -164,8 +178,11 @@ def test_the_largest_ids_are_exact(tracker: TaskTracker, task_id: int) -> None:
     assert tracker.get_task_state(task_id).task_id == task_id
 
 
-def test_rows_that_the_journal_cannot_hold_are_refused_and_the_widest_allowed_are_exchanged_whole() -> None:
-    with pytest.raises(ValueError, match="rows of 3003 columns are not allowed: with 0 slice axes they have at most") as refused:
+def test_rows_too_wide_for_the_journal_are_refused_and_the_widest_are_exchanged_whole() -> None:
+    with pytest.raises(
+        ValueError,
+        match="rows of 3003 columns are not allowed: with 0 slice axes they have at most",
+    ) as refused:
         TaskTracker(max_memory_tasks=4, task_struct_size=3000)
     widest = int(str(refused.value).split("at most ")[1].split(",")[0])
     tracker = TaskTracker(max_memory_tasks=4, task_struct_size=widest - 3)
@@ -224,7 +241,11 @@ def test_old_names_warn_and_work(session_id: str) -> None:
 def test_the_factory_makes_local_trackers_unless_told() -> None:
     assert create_task_tracker().session_id is None
     tracker = create_task_tracker(7, ema_alpha=0.2, completion_history_size=3)
-    assert (tracker.backend.max_tasks, tracker.ema_alpha, tracker.backend.completion_history_size) == (7, 0.2, 3)
+    assert (
+        tracker.backend.max_tasks,
+        tracker.ema_alpha,
+        tracker.backend.completion_history_size,
+    ) == (7, 0.2, 3)
 
 
 def test_two_views_of_a_row_only_backend_agree() -> None:
@@ -241,7 +262,10 @@ def test_two_views_of_a_row_only_backend_agree() -> None:
 
 def test_what_a_row_only_view_knew_of_a_former_task_goes_with_it() -> None:
     backend, column = LocalMemoryBackend(1), Column("level", "estimate")
-    one, two = TaskTracker(backend=backend, columns=[column]), TaskTracker(backend=backend, columns=[column])
+    one, two = (
+        TaskTracker(backend=backend, columns=[column]),
+        TaskTracker(backend=backend, columns=[column]),
+    )
     one.track_task_creation(1)
     one.set_column(1, "level", 5.0)
     two.remove_task(1)
@@ -257,7 +281,9 @@ def test_a_backend_of_another_size_is_refused() -> None:
         TaskTable(TableLayout(4), LocalMemoryBackend(3))
 
 
-def test_a_backend_that_cannot_be_locked_leaves_the_tracker_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_cannot_be_locked_leaves_the_tracker_usable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     backend = LocalMemoryBackend(2)
     tracker = TaskTracker(backend=backend)
 
@@ -276,7 +302,7 @@ def test_a_backend_that_cannot_be_locked_leaves_the_tracker_usable(monkeypatch: 
     assert tracker.get_task_stats(0)["completion_count"] == 1
 
 
-# -- groups -----------------------------------------------------------------------------------------------------------------
+# -- groups ----------------------------------------------------------------------------------------
 
 
 def label(tracker: TaskTracker, task_id: int, name: str, *slices: str) -> None:
@@ -298,7 +324,11 @@ def test_labels_of_any_length_are_told_apart_in_every_view(session_id: str) -> N
             assert len(totals) == 4
             assert all(group["active_tasks"] == 2 for group in totals.values())
             assert table.group_name(table.find(1)) == "a/b"
-            assert table.group_name(table.find(2)) == table.group_name(table.find(6)) != table.group_name(table.find(3))
+            assert (
+                table.group_name(table.find(2))
+                == table.group_name(table.find(6))
+                != table.group_name(table.find(3))
+            )
     for tracker in (one, two):
         tracker.cleanup_shared_memory()
 

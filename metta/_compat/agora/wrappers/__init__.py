@@ -1,1 +1,2 @@
-"""Deprecated: use :mod:`metta.cogworks.curriculum`. :mod:`agora.wrappers.puffer` needs pufferlib."""
+"""Deprecated: use :mod:`metta.cogworks.curriculum`. :mod:`agora.wrappers.puffer` needs
+pufferlib."""
