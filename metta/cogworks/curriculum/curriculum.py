@@ -12,6 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -35,9 +36,10 @@ from metta.cogworks.curriculum.task_table import (
     REFRESHED,
     SEED,
     STALE,
+    UNSCORED,
     Column,
 )
-from metta.cogworks.curriculum.task_tracker import TaskTracker, validate_completion
+from metta.cogworks.curriculum.task_tracker import MAX_ABS_SCORE, TaskTracker, validate_completion
 from metta.cogworks.curriculum.task_values import validate_task_id
 
 _LOG = logging.getLogger(__name__)
@@ -844,6 +846,33 @@ class Curriculum(StatsLogger):
                 f"{reason}"
             )
 
+    def count_unscored(self, task_id: int, score: float) -> None:
+        """Count an episode whose score cannot be recorded, as ``num_unscored``: NaN, infinite, or
+        of magnitude 1e100 or more. The task keeps what is known of it.
+
+        Logs a warning at the first, second, fourth, ... such episode. Raises ValueError for any
+        other score: :meth:`update_task_performance` takes it.
+        """
+        task_id = validate_task_id(task_id)
+        if not isinstance(score, Real) or abs(score) < MAX_ABS_SCORE:
+            raise ValueError(
+                f"score {score!r} of task {task_id} is no number that cannot be recorded: give NaN "
+                "or an infinite one, and any other to update_task_performance"
+            )
+        with self._table as table:
+            table.header[UNSCORED] += 1
+            count = table.header[UNSCORED]
+        if not count & (count - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
+            label = self.label_of(task_id)
+            _LOG.warning(
+                "an episode of task %d%s was not scored, its score is %r (not scored so far: %d): "
+                "check the environment's rewards for divisions by zero and overflows",
+                task_id,
+                f" ({label})" if label else "",
+                score,
+                count,
+            )
+
     # -- what a task is ----------------------------------------------------------------------------
 
     def _describe(self, task_id: int) -> None:
@@ -944,6 +973,7 @@ class Curriculum(StatsLogger):
                 "num_active_tasks": float(table.task_ids().size),
                 "num_invalid": float(header[INVALID]),
                 "late_completions": float(header[LATE]),
+                "num_unscored": float(header[UNSCORED]),
             }
 
     def _compute_detailed_stats(self) -> dict[str, float]:

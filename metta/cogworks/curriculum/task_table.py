@@ -86,7 +86,8 @@ _OWN_COLUMNS = (
     EPOCH,  # changes when group names start anew
     HISTORY,  # scores ever written to the ring
     FILLED,  # nonzero: the pool was filled
-) = range(23)
+    UNSCORED,  # episodes whose score was no number to record
+) = range(24)
 COUNTERS = {
     "seed": SEED,
     "new_ids": NEW_IDS,
@@ -104,7 +105,9 @@ COUNTERS = {
     "queued": QUEUED,
     "history": HISTORY,
     "filled": FILLED,
+    "unscored": UNSCORED,
 }
+_LATER_COUNTERS = {"unscored"}  # that an older saved pool lacks: 0 there
 # Header words, float64: the range of scores seen.
 SCORE_LOW, SCORE_HIGH = 32, 33
 _INDEX, _SAMPLES, _LOADING = 1, 2, 4
@@ -927,7 +930,7 @@ class TaskTable:
         self.header[STAGE] |= _LOADING
         self._clear()
         for name, word in COUNTERS.items():
-            self.header[word] = int(state["counters"][name])
+            self.header[word] = int(state["counters"].get(name, 0))
         self.values[SCORE_LOW], self.values[SCORE_HIGH] = saved["score_range"].tolist()
         source = saved["rows"] if same else kept
         for name in set(names) & set(self.layout.names):
@@ -979,7 +982,8 @@ def _checked(state: dict[str, Any]) -> dict[str, Any]:
             f"saved pool is inconsistent: group_names are at most {MAX_GROUPS} strings"
         )
     lacks |= {
-        f"counters[{name!r}]" for name in set(COUNTERS) - set(state.get("counters", COUNTERS))
+        f"counters[{name!r}]"
+        for name in set(COUNTERS) - _LATER_COUNTERS - set(state.get("counters", COUNTERS))
     }
     lacks |= {
         f"column {name!r}" for name in set(BASE_COLUMNS) - set(state.get("columns", BASE_COLUMNS))
