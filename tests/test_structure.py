@@ -27,7 +27,6 @@ MODULE_EXCEPTIONS = {
     "metta/rl/trainer.py": ISSUE_10,
 }
 FUNCTION_EXCEPTIONS = {
-    "experiments/curriculum_study.py:_study": ISSUE_10,
     "metta/cogworks/curriculum/lp_scorers.py:update_row": ISSUE_10,
     "metta/cogworks/curriculum/task_table.py:_checked": ISSUE_10,
     "metta/cogworks/curriculum/task_table.py:__init__": ISSUE_10,
