@@ -161,7 +161,7 @@ def _work(curriculum: Curriculum, count: np.ndarray, seed: int) -> NoReturn:
             curriculum.update_task_performance(first.task_id, 1.0)
             count[1] += 1
             count[0] += 1
-            curriculum.complete_and_draw(second, 1.0)
+            curriculum.update_task_performance(second.task_id, 1.0)
             count[1] += 1
             chance = rng.random()
             if chance < 0.02:

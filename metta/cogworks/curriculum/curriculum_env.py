@@ -352,4 +352,4 @@ def _forget_closed_simulation(env: Any) -> None:
     # AttributeError.
     mettagrid = sys.modules.get("mettagrid.envs.mettagrid_puffer_env")
     if mettagrid is not None and isinstance(env, mettagrid.MettaGridPufferEnv):
-        env._sim = None  # nothing public lets go of it
+        env._sim = None  # noqa: SLF001 - nothing public lets go of it
