@@ -24,7 +24,7 @@ from typing import NoReturn
 import numpy as np
 
 from metta.cogworks.curriculum import Curriculum, LearningProgressConfig
-from metta.cogworks.curriculum.session import Lock, new_session_id
+from metta.cogworks.curriculum.sessions import Lock, new_session_id
 from metta.cogworks.curriculum.task_table import (
     ACTIVE,
     CREATED,

@@ -30,7 +30,7 @@ from metta.cogworks.curriculum.lp_scorers import (
     PosteriorLPScorer,
     SignedLPScorer,
 )
-from metta.cogworks.curriculum.session import (
+from metta.cogworks.curriculum.sessions import (
     SessionInfo,
     SessionMismatchError,
     clean_sessions,

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from metta.cogworks.curriculum.config_stock import ConfigStock
-from metta.cogworks.curriculum.session import new_session_id
+from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.shared_memory_backend import TASK_STRUCT_SIZE, TaskState
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
 from metta.cogworks.curriculum.task_config import class_path, resolve_class

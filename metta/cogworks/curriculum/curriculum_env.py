@@ -22,7 +22,7 @@ except ImportError as error:
     ) from error
 
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
-from metta.cogworks.curriculum.session import SessionClosedError
+from metta.cogworks.curriculum.sessions import SessionClosedError
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.config_stock import Loan

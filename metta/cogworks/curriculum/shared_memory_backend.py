@@ -2,7 +2,7 @@
 share them between processes.
 
 A backend owns bytes and a lock, nothing else. What the bytes mean is decided by :mod:`.task_table`.
-Sessions of shared memory (names, presence, removal) are in :mod:`.session`.
+Sessions of shared memory (names, presence, removal) are in :mod:`.sessions`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from metta.cogworks.curriculum.session import Lock, Session, new_session_id, open_session
+from metta.cogworks.curriculum.sessions import Lock, Session, new_session_id, open_session
 
 
 class TaskState(BaseModel):
@@ -201,8 +201,8 @@ class SharedMemoryBackend(TableBackend):
 
     ``session_id=None`` makes a new name. ``layout`` describes what the bytes mean; opening a live
     session with another layout, capacity or version raises
-    :class:`~metta.cogworks.curriculum.session.SessionMismatchError`, which names both. Who removes
-    the memory: the last process to leave the session (:mod:`metta.cogworks.curriculum.session`).
+    :class:`~metta.cogworks.curriculum.sessions.SessionMismatchError`, which names both. Who removes
+    the memory: the last process to leave the session (:mod:`metta.cogworks.curriculum.sessions`).
     """
 
     def __init__(

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from metta.cogworks.curriculum.session import Lock
+from metta.cogworks.curriculum.sessions import Lock
 from metta.cogworks.curriculum.shared_memory_backend import (
     BASE_COLUMNS,
     TASK_STRUCT_SIZE,

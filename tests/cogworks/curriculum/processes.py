@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import metta.cogworks.curriculum as package
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig
-from metta.cogworks.curriculum.session import _memory_path, _path, open_session
+from metta.cogworks.curriculum.sessions import open_session
+from metta.cogworks.curriculum.sessions.session import _memory_path, _path
 
 Method = Literal["fork", "spawn"]
 DEADLINE = 60.0  # seconds; ten times what the slowest of these takes on a busy machine

@@ -27,7 +27,7 @@ from metta.cogworks.curriculum import (
     DiscreteRandomConfig,
     LearningProgressConfig,
 )
-from metta.cogworks.curriculum.session import list_sessions, new_session_id
+from metta.cogworks.curriculum.sessions import list_sessions, new_session_id
 from metta.cogworks.curriculum.task_table import (
     CLOCK,
     EPOCH,

@@ -31,7 +31,7 @@ from metta.cogworks.curriculum import (
     single_task,
 )
 from metta.cogworks.curriculum.curriculum_env import CurriculumEnv, InvalidTasksError
-from metta.cogworks.curriculum.session import SessionClosedError
+from metta.cogworks.curriculum.sessions import SessionClosedError
 from metta.cogworks.curriculum.task_table import STALE
 
 ACTIONS = np.zeros(2, dtype=np.int32)

@@ -32,7 +32,7 @@ from metta.cogworks.curriculum import (
     LearningProgressConfig,
     SessionMismatchError,
 )
-from metta.cogworks.curriculum.session import new_session_id
+from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.task_table import LATE
 
 pytestmark = [

@@ -24,16 +24,16 @@ from processes import (
 
 from experiments import sessions as commands
 from metta.cogworks.curriculum import Curriculum, LearningProgressConfig, SessionMismatchError
-from metta.cogworks.curriculum import session as module
-from metta.cogworks.curriculum.session import (
+from metta.cogworks.curriculum.sessions import (
     Session,
     SessionClosedError,
-    _path,
     clean_sessions,
     list_sessions,
     new_session_id,
     open_session,
 )
+from metta.cogworks.curriculum.sessions import session as module
+from metta.cogworks.curriculum.sessions.session import _path
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -494,7 +494,8 @@ PREAMBLE = """
 import os, resource, signal, sys, threading
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from metta.cogworks.curriculum import Curriculum, LearningProgressConfig, session
+from metta.cogworks.curriculum import Curriculum, LearningProgressConfig
+from metta.cogworks.curriculum.sessions import session
 config = LearningProgressConfig(num_active_tasks=8, session_id=sys.argv[1])
 other = sys.argv[1] + "-other"
 curriculum = Curriculum(config)
