@@ -7,7 +7,6 @@ Sessions of shared memory (names, presence, removal) are in :mod:`.sessions`.
 
 from __future__ import annotations
 
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,7 +15,12 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from metta.cogworks.curriculum.sessions import Lock, Session, new_session_id, open_session
+from metta.cogworks.curriculum.sessions import (
+    LOCK_TIMEOUT_SECONDS,
+    Lock,
+    new_session_id,
+    open_session,
+)
 
 
 class TaskState(BaseModel):
@@ -169,8 +173,7 @@ class TableBackend(TaskMemoryBackend, ABC):
         return self.lock
 
     def clear(self) -> None:
-        with self.lock:
-            np.frombuffer(self.memory, np.uint8)[:] = 0
+        self.lock.run(lambda: np.frombuffer(self.memory, np.uint8).fill(0))
 
 
 class LocalMemoryBackend(TableBackend):
@@ -203,6 +206,10 @@ class SharedMemoryBackend(TableBackend):
     session with another layout, capacity or version raises
     :class:`~metta.cogworks.curriculum.sessions.SessionMismatchError`, which names both. Who removes
     the memory: the last process to leave the session (:mod:`metta.cogworks.curriculum.sessions`).
+
+    ``lock_timeout_seconds``: how long this process waits for the lock while others have it, until
+    :class:`~metta.cogworks.curriculum.sessions.LockTimeoutError`; of several backends of a session
+    in one process, the first decides.
     """
 
     def __init__(
@@ -215,12 +222,13 @@ class SharedMemoryBackend(TableBackend):
         extra_columns: int = 0,
         extra_bytes: int = 0,
         layout: str = "",
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ):
         super().__init__(
             max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes
         )
         self.session_id = new_session_id() if session_id is None else session_id
-        self._session: Session = open_session(
+        self._session = open_session(
             self.session_id,
             self.nbytes,
             {
@@ -230,14 +238,13 @@ class SharedMemoryBackend(TableBackend):
                 "row_size": self.row_size,
                 "layout": layout,
             },
+            lock_timeout_seconds,
         )
-        self._release = weakref.finalize(self, self._session.release, wait=False)
         self._attach(self._session.memory, self._session.lock, self._session.created)
 
     def cleanup(self) -> None:
         """Leave the session; the last process to leave removes it. Idempotent."""
-        if self._release.detach() is not None:
-            self._session.release()
+        self._session.release()
 
 
 class MirrorLock:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import metta.cogworks.curriculum as package
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig
 from metta.cogworks.curriculum.sessions import open_session
-from metta.cogworks.curriculum.sessions.session import _memory_path, _path
+from metta.cogworks.curriculum.sessions.files import lock_path, memory_path
 
 Method = Literal["fork", "spawn"]
 DEADLINE = 60.0  # seconds; ten times what the slowest of these takes on a busy machine
@@ -30,7 +30,7 @@ _SOURCES = str(Path(package.__file__).parent)
 
 def session_files(session_id: str) -> list[str]:
     """Names of what is left of a session in the file system."""
-    return sorted(glob.glob(str(_path(session_id))) + glob.glob(str(_memory_path(session_id))))
+    return sorted(glob.glob(str(lock_path(session_id))) + glob.glob(str(memory_path(session_id))))
 
 
 def run_all(
@@ -202,8 +202,8 @@ def stay_linked(session_id: str, repetitions: int, barrier: Barrier) -> None:
             with session.lock:
                 # Were there two sessions of one name, one of them would have lost its name to the
                 # other.
-                assert os.path.samestat(os.fstat(session._fd), os.stat(_path(session_id)))
-                assert os.path.getsize(_memory_path(session_id)) == 4096
+                assert os.path.samestat(os.fstat(session.lock.fd), os.stat(lock_path(session_id)))
+                assert os.path.getsize(memory_path(session_id)) == 4096
                 session.memory[0] = (session.memory[0] + 1) % 256
             session.release()
 
