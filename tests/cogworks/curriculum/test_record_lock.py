@@ -1,17 +1,16 @@
 """The mutex of a pool: what it excludes, and that no exception leaves it held."""
 
-import dis
 import fcntl
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import pytest
-from processes import DEADLINE, end_script, forked, start_script
+from processes import DEADLINE, end_script, forked, interrupt_at, interruptible, start_script
 
 from metta.cogworks.curriculum.sessions import Lock, SessionClosedError
 from metta.cogworks.curriculum.sessions import record_lock as module
@@ -22,10 +21,6 @@ pytestmark = [
     # pytest-xdist has threads; what the children run here needs none of them.
     pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
 ]
-
-
-class Interrupted(BaseException):
-    """As a KeyboardInterrupt: raised by a signal handler, between any two instructions."""
 
 
 @pytest.fixture
@@ -205,48 +200,6 @@ def test_a_closed_lock_is_told_as_such(path: Path) -> None:
 
 
 # -- exceptions at every instruction ---------------------------------------------------------------
-
-
-def interruptible(code: CodeType) -> set[int]:
-    """Offsets before which CPython may run a signal handler: after a call, at a function's entry,
-    after a jump backwards."""
-    found, before = set(), ""
-    for instruction in dis.get_instructions(code):
-        if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
-            found.add(instruction.offset)
-        before = instruction.opname
-    return found
-
-
-def interrupt_at(point: int, function: Callable[[], object]) -> bool:
-    """Call ``function``, raising at the ``point``-th instruction at which a signal handler could;
-    returns whether there was one."""
-    seen = 0
-    places: dict[CodeType, set[int]] = {}
-
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        nonlocal seen
-        code = frame.f_code
-        if code.co_filename != module.__file__:
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "opcode":
-            if code not in places:
-                places[code] = interruptible(code)
-            if frame.f_lasti in places[code]:
-                seen += 1
-                if seen == point:
-                    raise Interrupted
-        return trace
-
-    sys.settrace(trace)
-    try:
-        function()
-    except Interrupted:
-        return True
-    finally:
-        sys.settrace(None)
-    return False
 
 
 def nested_finally(lock: Lock) -> None:

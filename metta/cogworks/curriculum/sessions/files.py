@@ -186,7 +186,7 @@ def _check(path: Path, found: os.stat_result, kind: int, mode: int) -> None:
     use to others."""
     same_kind = stat.S_IFMT(found.st_mode) == kind
     mine = found.st_uid == os.geteuid()
-    single = kind == stat.S_IFDIR or found.st_nlink <= 1  # none if it was removed just now
+    single = stat.S_ISDIR(found.st_mode) or found.st_nlink <= 1  # 0: it was removed just now
     permissions = stat.S_IMODE(found.st_mode)
     if same_kind and mine and single and permissions & _OTHERS == 0 and permissions & mode == mode:
         return

@@ -135,6 +135,6 @@ class Wait:
             "%s: waiting for its lock for %.1f seconds; %s. Way out: %s",
             self._name,
             self.seconds,
-            blocker,
+            str(blocker),  # now: its state changes
             blocker.way_out,
         )
