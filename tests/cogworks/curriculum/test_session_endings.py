@@ -75,6 +75,17 @@ ENDINGS = {
     ),
     "keyboard interrupt": ("os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT, True),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, True),
+    "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)", -signal.SIGHUP, True),
+    "SIGHUP in the middle of a change": (
+        "table.acquire(); table.save_row(0); os.kill(os.getpid(), signal.SIGHUP); work()",
+        -signal.SIGHUP,
+        True,
+    ),
+    "SIGHUP ignored, as under nohup": (
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); os.kill(os.getpid(), signal.SIGHUP)",
+        0,
+        True,
+    ),
     "SIGTERM in the middle of a change": (
         "table.acquire(); table.save_row(0); os.kill(os.getpid(), signal.SIGTERM); work()",
         -signal.SIGTERM,
@@ -121,6 +132,11 @@ ENDINGS = {
     ),
     "os._exit": ("os._exit(5)", 5, False),
     "SIGKILL": ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, False),
+    "SIGQUIT": (
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.kill(os.getpid(), signal.SIGQUIT)",
+        -signal.SIGQUIT,
+        False,
+    ),
     "abort": (
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.abort()",
         -signal.SIGABRT,
@@ -130,6 +146,7 @@ ENDINGS = {
 PREAMBLE = """
 import os, resource, signal, sys, threading
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from metta.cogworks.curriculum import Curriculum, LearningProgressConfig
 from metta.cogworks.curriculum.sessions import files

@@ -46,19 +46,20 @@ def clean_sessions() -> list[SessionInfo]:
     )
 
 
-def sweep() -> None:
-    """Remove dead sessions, at most once a minute and for a bounded time, beginning anywhere. To
-    be called with exclusive use of the registry."""
+def sweep() -> int:
+    """Remove dead sessions, at most once a minute and for a bounded time, beginning anywhere.
+    Returns how many sessions were looked at. To be called with exclusive use of the registry."""
     now = time.monotonic()
     if now - _Sweep.at < _SWEEP_EVERY_SECONDS:
-        return
+        return 0
     _Sweep.at = now
     names = files.session_names()
     start = secrets.randbelow(len(names) + 1)
-    for name in names[start:] + names[:start]:
+    for count, name in enumerate(names[start:] + names[:start]):
         if time.monotonic() - now > _SWEEP_SECONDS:
-            return
+            return count
         _remove_if_dead(name)
+    return len(names)
 
 
 def _remove_if_dead(session_id: str) -> bool:
