@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-from metta.cogworks.curriculum.session import SessionInfo, clean_sessions, list_sessions
+from metta.cogworks.curriculum.sessions import SessionInfo, clean_sessions, list_sessions
 from metta.tools.command import CommandTool
 
 

@@ -4,7 +4,6 @@ is broken."""
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import mmap
@@ -12,7 +11,6 @@ import os
 import random
 import select
 import signal
-import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ import numpy as np
 from metta.cogworks.curriculum import Curriculum, LearningProgressConfig
 from metta.cogworks.curriculum.pool.checks import pool_faults
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.session import Lock, new_session_id
+from metta.cogworks.curriculum.sessions import Lock, new_session_id
 from metta.tools.command import CommandTool
 
 _HANG_SECONDS = 5.0
@@ -189,12 +187,8 @@ def _look_at(pid: int, table: TaskTable, report: Report) -> None:
 
 def _lock_holder(table: TaskTable) -> int:
     """Process that holds the lock of the pool, 0 if none does."""
-    if not isinstance(table.lock, Lock) or table.lock._fd is None:
-        return 0
-    flock = struct.Struct("hhqqi4x")  # l_type, l_whence, l_start, l_len, l_pid: fcntl(2)
-    question = flock.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-    kind, _, _, _, pid = flock.unpack(fcntl.fcntl(table.lock._fd, fcntl.F_GETLK, question))
-    return 0 if kind == fcntl.F_UNLCK else pid
+    holder = table.lock.holder() if isinstance(table.lock, Lock) else None
+    return holder or 0
 
 
 def _end(pid: int) -> None:

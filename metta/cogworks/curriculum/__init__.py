@@ -31,7 +31,7 @@ from metta.cogworks.curriculum.lp_scorers import (
 )
 from metta.cogworks.curriculum.pool.layout import Column
 from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
-from metta.cogworks.curriculum.session import (
+from metta.cogworks.curriculum.sessions import (
     SessionInfo,
     SessionMismatchError,
     clean_sessions,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
+from metta.cogworks.curriculum.pool.backends import TASK_STRUCT_SIZE
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.groups import totals_by_group
 from metta.cogworks.curriculum.pool.layout import (
@@ -23,7 +24,6 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.pool.saved import fitted
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.shared_memory_backend import TASK_STRUCT_SIZE
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker

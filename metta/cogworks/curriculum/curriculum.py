@@ -25,13 +25,13 @@ from metta.cogworks.curriculum.algorithm import (
 from metta.cogworks.curriculum.config import CurriculumConfig
 from metta.cogworks.curriculum.config_stock import ConfigStock
 from metta.cogworks.curriculum.differences import differences
+from metta.cogworks.curriculum.pool.backends import TaskState, checked_integer
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID
 from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
-from metta.cogworks.curriculum.session import new_session_id
-from metta.cogworks.curriculum.shared_memory_backend import TaskState, checked_integer
+from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.stats import StatsLogger
 from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation
 from metta.cogworks.curriculum.task_generator import TaskGenerator

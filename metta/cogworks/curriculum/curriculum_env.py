@@ -24,7 +24,7 @@ except ImportError as error:
 
 from metta.cogworks.curriculum import episode_checks
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
-from metta.cogworks.curriculum.session import SessionClosedError
+from metta.cogworks.curriculum.sessions import SessionClosedError
 from metta.cogworks.curriculum.task_tracker import MAX_ABS_SCORE
 
 if TYPE_CHECKING:

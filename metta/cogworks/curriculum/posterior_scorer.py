@@ -125,6 +125,7 @@ class PosteriorLPScorer(ColumnScorer):
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
+        """Keep the positions of the declared columns within a row."""
         self._level, self._slope = at["level"], at["slope"]
         self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
         self._last, self._record, self._unit, self._origin = (
@@ -194,6 +195,7 @@ class PosteriorLPScorer(ColumnScorer):
         return level
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        """Expected gain of a row: see the class."""
         if row[self._p11] == 0.0:
             return expected_gain(
                 0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt
@@ -205,6 +207,7 @@ class PosteriorLPScorer(ColumnScorer):
         )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
+        """Expected gain of many rows, shape ``(n, row_size)``."""
         unseen = rows[:, self._p11] == 0.0
         var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (
             self._level_drift / (self._header.active_count or 1)

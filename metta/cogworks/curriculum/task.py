@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from metta.cogworks.curriculum.shared_memory_backend import TaskState
+from metta.cogworks.curriculum.pool.backends import TaskState
 
 
 class TaskSource(Protocol):

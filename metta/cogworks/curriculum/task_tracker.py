@@ -15,6 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from metta.cogworks.curriculum.pool.backends import (
+    TASK_STRUCT_SIZE,
+    LocalMemoryBackend,
+    SharedMemoryBackend,
+    TaskMemoryBackend,
+    TaskState,
+    checked_integer,
+)
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import (
     COMPLETION_COUNT,
@@ -32,14 +40,6 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.pool.saved import fitted, to_state
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.shared_memory_backend import (
-    TASK_STRUCT_SIZE,
-    LocalMemoryBackend,
-    SharedMemoryBackend,
-    TaskMemoryBackend,
-    TaskState,
-    checked_integer,
-)
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
 
 # Larger scores would overflow when squared and summed; no reward is near it.

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from metta.cogworks.curriculum import sampling
+import metta.cogworks.curriculum.sampling as sampling
 from metta.cogworks.curriculum.lp_scorers import ColumnScorer, LPScorer, ScorerConfig
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,

@@ -4,6 +4,7 @@ What runs in a spawned child stands here and not in a test module, so that the c
 pytest.
 """
 
+import dis
 import glob
 import multiprocessing
 import os
@@ -15,21 +16,42 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Literal
 
 import metta.cogworks.curriculum as package
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig
-from metta.cogworks.curriculum.session import _memory_path, _path, open_session
+from metta.cogworks.curriculum.sessions import list_sessions, open_session
+from metta.cogworks.curriculum.sessions.files import lock_path, memory_path
 
 Method = Literal["fork", "spawn"]
 DEADLINE = 60.0  # seconds; ten times what the slowest of these takes on a busy machine
 _SOURCES = str(Path(package.__file__).parent)
+_SESSIONS = str(Path(_SOURCES, "sessions"))
 
 
 def session_files(session_id: str) -> list[str]:
     """Names of what is left of a session in the file system."""
-    return sorted(glob.glob(str(_path(session_id))) + glob.glob(str(_memory_path(session_id))))
+    return sorted(glob.glob(str(lock_path(session_id))) + glob.glob(str(memory_path(session_id))))
+
+
+def is_alive(session_id: str) -> bool | None:
+    """Whether a process has the session open; None if there is none of that name."""
+    found = [info.alive for info in list_sessions() if info.session_id == session_id]
+    return found[0] if found else None
+
+
+def is_ready(process: subprocess.Popen[str]) -> bool:
+    """Whether a script has printed ``ready``; waits for its next line."""
+    assert process.stdout is not None
+    return process.stdout.readline() == "ready\n"
+
+
+def start_holder(session_id: str, lock: bool = False) -> subprocess.Popen[str]:
+    """A process that has a session open, and perhaps its lock, until its standard input ends."""
+    process = start_script(f"import processes; processes.hold({session_id!r}, {lock})")
+    assert is_ready(process), process.communicate()[1]
+    return process
 
 
 def run_all(
@@ -161,6 +183,55 @@ def kill_after_changes(
     return forked(child)
 
 
+# -- exceptions at a chosen instruction ------------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """As a KeyboardInterrupt: raised by a signal handler, between any two instructions."""
+
+
+def interruptible(code: CodeType) -> set[int]:
+    """Offsets before which CPython may run a signal handler: after a call, at a function's entry,
+    after a jump backwards."""
+    found, before = set(), ""
+    for instruction in dis.get_instructions(code):
+        if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
+            found.add(instruction.offset)
+        before = instruction.opname
+    return found
+
+
+def interrupt_at(point: int, function: Callable[[], object]) -> bool:
+    """Call ``function``, raising at the ``point``-th instruction of the sessions' modules at which
+    a signal handler could; returns whether there was one."""
+    seen = 0
+    places: dict[CodeType, set[int]] = {}
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal seen
+        code = frame.f_code
+        if not code.co_filename.startswith(_SESSIONS):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            if code not in places:
+                places[code] = interruptible(code)
+            if frame.f_lasti in places[code]:
+                seen += 1
+                if seen == point:
+                    raise Interrupted
+        return trace
+
+    sys.settrace(trace)
+    try:
+        function()
+    except Interrupted:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
 # -- what children do ------------------------------------------------------------------------------
 
 
@@ -201,8 +272,8 @@ def stay_linked(session_id: str, repetitions: int, barrier: Barrier) -> None:
             with session.lock:
                 # Were there two sessions of one name, one of them would have lost its name to the
                 # other.
-                assert os.path.samestat(os.fstat(session._fd), os.stat(_path(session_id)))
-                assert os.path.getsize(_memory_path(session_id)) == 4096
+                assert os.path.samestat(os.fstat(session.lock.fd), os.stat(lock_path(session_id)))
+                assert os.path.getsize(memory_path(session_id)) == 4096
                 session.memory[0] = (session.memory[0] + 1) % 256
             session.release()
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
-from metta.cogworks.curriculum.session import new_session_id
+from metta.cogworks.curriculum.sessions import new_session_id
 from tests.cogworks.curriculum.generator_examples import RoomGenerator
 from tests.cogworks.curriculum.states import as_json, without_times
 

@@ -19,7 +19,7 @@ from metta.cogworks.curriculum import (
     SingleTaskGenerator,
     gini,
 )
-from metta.cogworks.curriculum.session import SessionClosedError
+from metta.cogworks.curriculum.sessions import SessionClosedError
 from tests.cogworks.curriculum.generator_examples import Room, RoomGenerator
 from tests.cogworks.curriculum.states import without_times
 

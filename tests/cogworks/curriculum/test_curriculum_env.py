@@ -28,7 +28,7 @@ from metta.cogworks.curriculum import (
     single_task,
 )
 from metta.cogworks.curriculum.curriculum_env import CurriculumEnv, InvalidTasksError
-from metta.cogworks.curriculum.session import SessionClosedError
+from metta.cogworks.curriculum.sessions import SessionClosedError
 from tests.cogworks.curriculum.drills import (
     ACTIONS,
     Drill,

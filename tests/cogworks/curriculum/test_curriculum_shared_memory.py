@@ -33,7 +33,7 @@ from metta.cogworks.curriculum import (
     SessionMismatchError,
 )
 from metta.cogworks.curriculum.pool.checks import pool_faults
-from metta.cogworks.curriculum.session import new_session_id
+from metta.cogworks.curriculum.sessions import new_session_id
 
 pytestmark = [
     pytest.mark.timeout(120),

@@ -15,7 +15,7 @@ from metta.cogworks.curriculum import (
     TaskState,
     TaskTracker,
 )
-from metta.cogworks.curriculum.session import (
+from metta.cogworks.curriculum.sessions import (
     SessionClosedError,
     SessionMismatchError,
     new_session_id,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metta.cogworks.curriculum.shared_memory_backend import (
+from metta.cogworks.curriculum.pool.backends import (
     BASE_COLUMNS,
     TASK_STRUCT_SIZE,
     aligned,

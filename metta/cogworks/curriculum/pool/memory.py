@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, TASK_ID, TableLayout
-from metta.cogworks.curriculum.session import Lock
-from metta.cogworks.curriculum.shared_memory_backend import (
+from metta.cogworks.curriculum.pool.backends import (
     LocalMemoryBackend,
     TableBackend,
     TaskMemoryBackend,
 )
+from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, TASK_ID, TableLayout
+from metta.cogworks.curriculum.sessions import Lock
 
 
 def open_memory(
@@ -89,17 +89,16 @@ class MirrorLock:
 
     def release_all(self) -> None:
         """Write, then give both locks back. Does nothing where this thread does not hold it."""
-        if not self.owned:
-            return
         try:
-            if self._hold is not None:
+            if self._hold is not None and self.owned:
                 self._push()
         finally:
             self._give_back()
 
     def _give_back(self) -> None:
-        hold, self._hold = self._hold, None
-        if hold is not None:
+        hold = self._hold
+        if hold is not None and self.owned:
+            self._hold = None
             hold.__exit__(None, None, None)
         self._local.lock.release_all()
 

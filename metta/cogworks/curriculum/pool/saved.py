@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from metta.cogworks.curriculum.pool.backends import BASE_COLUMNS
 from metta.cogworks.curriculum.pool.layout import (
     COUNTERS,
     FORMAT,
@@ -19,7 +20,6 @@ from metta.cogworks.curriculum.pool.layout import (
     TableLayout,
 )
 from metta.cogworks.curriculum.pool.snapshot import Snapshot
-from metta.cogworks.curriculum.shared_memory_backend import BASE_COLUMNS
 
 _ARRAYS: dict[str, Any] = {
     "rows": np.float64,

@@ -18,6 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from metta.cogworks.curriculum.pool.backends import (
+    BASE_COLUMNS,
+    TaskMemoryBackend,
+    TaskState,
+)
 from metta.cogworks.curriculum.pool.changes import Changes
 from metta.cogworks.curriculum.pool.groups import Groups
 from metta.cogworks.curriculum.pool.header import Header
@@ -57,11 +62,6 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.pool.memory import open_memory
 from metta.cogworks.curriculum.pool.new_ids import NewIds
 from metta.cogworks.curriculum.pool.samples import Samples
-from metta.cogworks.curriculum.shared_memory_backend import (
-    BASE_COLUMNS,
-    TaskMemoryBackend,
-    TaskState,
-)
 
 _SAVED_FROM = BLOCK_AT_WORK + 1  # header words that a change saves: not those that say what it is
 EVICTION, RETIREMENT = EVICTED, INVALID
@@ -135,10 +135,7 @@ class TaskTable:
 
     def release(self) -> None:
         """Give the lock back, and undo a change that was not committed. May be called twice."""
-        if not self.lock.owned:
-            return
-        words = self._words
-        if words[JOURNAL] or words[LOADING] or words[BLOCK_AT_WORK]:
+        if self.lock.owned and self.header.in_change():
             self._recover()
         self.lock.release_all()
 

@@ -1,0 +1,157 @@
+"""Exceptions out of signal handlers while sessions are opened, released and swept."""
+
+import fcntl
+import gc
+import os
+from collections.abc import Iterator
+
+import pytest
+from processes import (
+    end_script,
+    forked,
+    interrupt_at,
+    is_alive,
+    session_files,
+    start_holder,
+    start_script,
+)
+
+from metta.cogworks.curriculum import SharedMemoryBackend
+from metta.cogworks.curriculum.sessions import (
+    Session,
+    clean_sessions,
+    new_session_id,
+    open_session,
+    registry,
+)
+from metta.cogworks.curriculum.sessions.files import lock_path
+from metta.cogworks.curriculum.sessions.record_lock import MUTEX, PRESENCE, try_lock
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    # pytest-xdist has threads; what the children run here needs none of them.
+    pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
+]
+
+
+@pytest.fixture(params=["alone", "with another process"])
+def session_id(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name that no process, or one other process, has open."""
+    name = new_session_id()
+    holder = start_holder(name) if request.param != "alone" else None
+    yield name
+    if holder is not None:
+        assert end_script(holder) == (0, "", "")
+    assert session_files(name) == [], "left behind"
+
+
+def open_it(name: str) -> Session:
+    return open_session(name, 4096, {"max_tasks": 4})
+
+
+def mutex_is_free(name: str) -> bool:
+    """As another process sees it; also true if the session is gone."""
+
+    def look() -> None:
+        try:
+            fd = os.open(lock_path(name), os.O_RDWR)
+        except FileNotFoundError:
+            return
+        assert try_lock(fd, fcntl.LOCK_EX, MUTEX)
+        # nobody keeps the session for itself
+        assert try_lock(fd, fcntl.LOCK_SH, PRESENCE)
+
+    return forked(look) == 0
+
+
+def test_opening_interrupted_at_every_instruction(session_id: str) -> None:
+    """What is not returned to the caller is left, and the lock of the pool is free."""
+    point, with_holder = 1, bool(session_files(session_id))
+    while interrupt_at(point, lambda: open_it(session_id).release()):
+        gc.collect()
+        assert mutex_is_free(session_id), f"held after an interrupt at point {point}"
+        registry.leave_unused()
+        assert registry.find(session_id) is None, f"open after an interrupt at point {point}"
+        if with_holder:
+            assert is_alive(session_id)
+        else:  # perhaps made, but nobody has it open
+            assert not is_alive(session_id)
+        session = open_it(session_id)
+        assert session.created != with_holder
+        session.release()
+        point += 1
+    assert point > 50
+
+
+def test_releasing_interrupted_at_every_instruction(session_id: str) -> None:
+    """A second call completes what the first began."""
+    point, interrupted, with_holder = 1, True, bool(session_files(session_id))
+    while interrupted:
+        session = open_it(session_id)
+        interrupted = interrupt_at(point, session.release)
+        assert mutex_is_free(session_id), f"held after an interrupt at point {point}"
+        session.release()
+        assert not session.is_open
+        assert bool(session_files(session_id)) == with_holder
+        point += 1
+    assert point > 20
+
+
+def test_cleaning_up_a_backend_interrupted_at_every_instruction(session_id: str) -> None:
+    if session_files(session_id):
+        pytest.skip("the holder has a session of another layout")
+    point, interrupted = 1, True
+    while interrupted:
+        backend = SharedMemoryBackend(4, session_id)
+        interrupted = interrupt_at(point, backend.cleanup)
+        backend.cleanup()
+        assert session_files(session_id) == []
+        point += 1
+    assert point > 20
+
+
+def test_cleaning_interrupted_at_every_instruction(session_id: str) -> None:
+    session = open_it(session_id)
+    point = 1
+    while interrupt_at(point, clean_sessions):
+        point += 1
+        if point % 10 == 0:
+            assert mutex_is_free(session_id)
+            assert is_alive(session_id)
+    assert point > 20
+    session.release()
+
+
+# -- sweeping --------------------------------------------------------------------------------------
+
+
+def test_dead_sessions_are_swept_by_whoever_opens_another() -> None:
+    dead = [new_session_id() for _ in range(5)]
+    for name in dead:
+        end_script(start_script(f"import processes; processes.look_at({name!r}, False)"))
+    live = new_session_id()
+    holder = start_holder(live)
+    code = """
+        import sys
+        from metta.cogworks.curriculum import SharedMemoryBackend
+        SharedMemoryBackend(4).cleanup()
+    """
+    assert end_script(start_script(code)) == (0, "", "")
+    assert [session_files(name) for name in dead] == [[]] * 5
+    assert len(session_files(live)) == 2
+    assert is_alive(live)
+    assert end_script(holder) == (0, "", "")
+
+
+def test_a_process_sweeps_once_a_minute_at_most() -> None:
+    name = new_session_id()
+    holder = start_holder(name)
+    code = """
+        from metta.cogworks.curriculum import SharedMemoryBackend
+        from metta.cogworks.curriculum.sessions import cleaning, registry
+        print(registry.exclusively(cleaning.sweep) >= 1, registry.exclusively(cleaning.sweep))
+        SharedMemoryBackend(4).cleanup()
+        print(registry.exclusively(cleaning.sweep))
+    """
+    assert end_script(start_script(code)) == (0, "True 0\n0\n", "")
+    assert end_script(holder) == (0, "", "")
