@@ -2,7 +2,8 @@
 removes what a crash left.
 
 A pool is removed by the last process that leaves it. What remains after the death of all its
-processes at once takes memory until its name is used again, or until it is cleaned here.
+processes at once takes memory until any pool is opened on this machine, or until it is cleaned
+here.
 """
 
 from __future__ import annotations
