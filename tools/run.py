@@ -12,7 +12,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 def run() -> int:
     try:  # importing takes long enough to be interrupted
-        from metta.common.recipe_runner import main
+        from metta.cli.runner import main
 
         status = main(sys.argv[1:])
     except KeyboardInterrupt:

@@ -11,9 +11,9 @@ from mettagrid.policy.policy import MultiAgentPolicy
 from mettagrid.policy.policy_env_interface import PolicyEnvInterface
 from mettagrid.util.module import load_symbol
 
-from metta.common.usage import UsageError
 from metta.rl.checkpoint import load_checkpoint
 from metta.rl.config import PolicyConfig
+from metta.usage import UsageError
 
 _CLASS_PATHS = {
     "lstm": "mettagrid.policy.lstm.LSTMPolicy",

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from metta.cogworks.curriculum import CurriculumConfig
-from metta.common.usage import UsageError
 from metta.rl.checkpoint import CheckpointError, latest_checkpoint
+from metta.usage import UsageError
 
 
 def find_checkpoint(checkpoint: Path | None, run: str, data_dir: Path) -> Path:

@@ -22,7 +22,6 @@ import torch
 import yaml
 
 from metta.cogworks.curriculum import Curriculum
-from metta.common.usage import UsageError
 from metta.rl.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, to_arrays
 from metta.rl.config import TrainerConfig
 from metta.rl.dashboard import Dashboard, counts, make_dashboard
@@ -38,6 +37,7 @@ from metta.rl.vecenv import (
     make_vecenv,
     open_curriculum,
 )
+from metta.usage import UsageError
 
 if TYPE_CHECKING:
     from metta.tools.train import TrainTool

@@ -23,8 +23,8 @@ from mettagrid.simulator import Simulator
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig
 from metta.cogworks.curriculum.curriculum_env import REFUSALS, CurriculumEnv, InvalidTasksError
 from metta.rl.config import TrainingEnvConfig
-from metta.rl.map_seeds import SeededMaps
 from metta.rl.signals import STOPPING
+from metta.sim.map_seeds import SeededMaps
 
 # a third of the fastest mettagrid step; PufferLib's own loop burns a core that workers could use
 _POLL_SECONDS = 50e-6

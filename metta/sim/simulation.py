@@ -12,7 +12,7 @@ from mettagrid.config.mettagrid_config import MettaGridConfig
 from mettagrid.simulator import Simulator
 
 from metta.cogworks.curriculum import CurriculumConfig
-from metta.rl.map_seeds import EVALUATION_SEEDS, with_map_seed
+from metta.sim.map_seeds import EVALUATION_SEEDS, with_map_seed
 
 if TYPE_CHECKING:
     from metta.rl.policy import TrainablePolicy

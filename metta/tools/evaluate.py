@@ -33,9 +33,9 @@ class EvaluateTool(Tool):
     )
 
     def invoke(self) -> int:
-        from metta.rl.evaluator import evaluate, summarise
         from metta.rl.policy import load_policy, resolve_device
         from metta.rl.runs import find_checkpoint, read_curriculum
+        from metta.sim.evaluator import evaluate, summarise
         from metta.sim.simulation import Actor, PolicyActor, RandomActor
 
         device = resolve_device(self.device)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from metta.cogworks.curriculum import CurriculumConfig
-from metta.common.usage import UsageError
 from metta.tools.base import Tool, check_tasks
+from metta.usage import UsageError
 
 
 class PlayTool(Tool):

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from metta.common.usage import UsageError, nearest
+from metta.usage import UsageError, nearest
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metta.common.settings import told
-from metta.common.usage import UsageError, nearest
+from metta.cli.settings import told
+from metta.usage import UsageError, nearest
 
 DEFAULT_FUNCTION = "train"
 _ROOT = "experiments"

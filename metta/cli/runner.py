@@ -16,8 +16,8 @@ import traceback
 
 from pydantic import ValidationError
 
-from metta.common.recipes import Recipe, list_recipes, resolve
-from metta.common.settings import (
+from metta.cli.recipes import Recipe, list_recipes, resolve
+from metta.cli.settings import (
     Setting,
     apply,
     call_with,
@@ -26,9 +26,9 @@ from metta.common.settings import (
     split_arguments,
     told,
 )
-from metta.common.usage import UsageError, nearest
 from metta.tools.base import Tool
 from metta.tools.command import CommandTool
+from metta.usage import UsageError, nearest
 
 USAGE = """\
 usage: tools/run.py RECIPE [KEY=VALUE ...] [--dry-run] [--traceback]

@@ -10,9 +10,9 @@ from mettagrid.config.mettagrid_config import MettaGridConfig
 from metta.cogworks.curriculum import CurriculumConfig, bucketed, single_task
 from metta.rl.checkpoint import save_checkpoint
 from metta.rl.config import PolicyConfig
-from metta.rl.evaluator import evaluate, summarise
-from metta.rl.map_seeds import EVALUATION_SEEDS
 from metta.rl.policy import load_policy, make_policy, resolve_device
+from metta.sim.evaluator import evaluate, summarise
+from metta.sim.map_seeds import EVALUATION_SEEDS
 from metta.sim.simulation import (
     Episode,
     PolicyActor,
