@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from mettagrid.config.mettagrid_config import MettaGridConfig
@@ -13,6 +13,7 @@ from mettagrid.util.module import load_symbol
 
 from metta.rl.checkpoint import load_checkpoint
 from metta.rl.config import PolicyConfig
+from metta.sim.simulation import TrainablePolicy
 from metta.usage import UsageError
 
 _CLASS_PATHS = {
@@ -26,14 +27,6 @@ _ALLOWED = (
     f"one of {', '.join(_CLASS_PATHS)} or the class path of a trainable "
     "mettagrid.policy.policy.MultiAgentPolicy"
 )
-
-
-class TrainablePolicy(Protocol):
-    """What training needs of a mettagrid policy."""
-
-    def network(self) -> torch.nn.Module: ...
-
-    def is_recurrent(self) -> bool: ...
 
 
 def find_policy(name: str) -> type[MultiAgentPolicy]:

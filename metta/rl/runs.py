@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import platform
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from metta.cogworks.curriculum import CurriculumConfig
 from metta.rl.checkpoint import CheckpointError, latest_checkpoint
+from metta.rl.config import TrainingRun
 from metta.usage import UsageError
+
+_MOST_CHANGES = 10
+"""Lines about a changed configuration, so that what comes after them stays on the screen."""
 
 
 def find_checkpoint(checkpoint: Path | None, run: str, data_dir: Path) -> Path:
@@ -70,6 +80,74 @@ def differences(before: Any, now: Any, path: str = "") -> list[str]:
         ]
         return [line for at, old, new in inside for line in differences(old, new, at)]
     return [] if before == now else [f"{path}: {_brief(now)}, was {_brief(before)}"]
+
+
+def changes(run: TrainingRun, checkpoint: Path) -> list[str]:
+    """Lines that say how the run's configuration differs from its ``config.yaml``; a longer run is
+    no difference."""
+    if not (run.run_dir / "config.yaml").is_file():
+        return []
+    before, now = (
+        {key: value for key, value in content.items() if key not in ("made_with", "data_dir")}
+        for content in (read_config(checkpoint), run.model_dump(mode="json"))
+    )
+    found = [
+        line for line in differences(before, now) if not line.startswith("trainer.total_timesteps:")
+    ]
+    if not found:
+        return []
+    lines = ["  the configuration has changed:", *(f"    {line}" for line in found[:_MOST_CHANGES])]
+    if len(found) > _MOST_CHANGES:
+        lines.append(f"    and {len(found) - _MOST_CHANGES} more")
+    if any(line.startswith("training_env.curriculum.task_generator") for line in found):
+        lines.append(
+            "  what is known of a task was measured on what it was before; another run name begins "
+            "anew"
+        )
+    return lines
+
+
+def save_config(run_dir: Path, run: TrainingRun) -> None:
+    """``config.yaml``: the resolved configuration, and under ``made_with`` the versions that ran
+    it."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    content = {
+        **run.model_dump(mode="json"),
+        "made_with": {
+            "metta-curriculum": version("metta-curriculum"),
+            "mettagrid": version("mettagrid"),
+            "pufferlib-core": version("pufferlib-core"),
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
+    }
+    temporary = run_dir / "config.yaml.tmp"
+    temporary.write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
+    temporary.replace(run_dir / "config.yaml")
+
+
+@contextlib.contextmanager
+def only_trainer_of(run_dir: Path) -> Iterator[None]:
+    """Hold the run's folder; the kernel lets go of it when this process ends, however it ends."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file = (run_dir / ".lock").open("w")
+    except OSError as error:
+        raise UsageError(
+            f"data_dir={run_dir.parent} cannot hold the run's folder ({error.strerror}: "
+            f"{error.filename}): "
+            "give data_dir=FOLDER, one that you may write to"
+        ) from error
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(
+                f"another process is training {run_dir} at this moment: use another run name"
+            ) from error
+        yield
 
 
 def _brief(value: Any) -> str:

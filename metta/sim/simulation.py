@@ -15,7 +15,19 @@ from metta.cogworks.curriculum import CurriculumConfig
 from metta.sim.map_seeds import EVALUATION_SEEDS, with_map_seed
 
 if TYPE_CHECKING:
-    from metta.rl.policy import TrainablePolicy
+    import torch
+
+
+class TrainablePolicy(Protocol):
+    """What playing and training need of a mettagrid policy."""
+
+    def network(self) -> torch.nn.Module:
+        """The policy's network: the module itself, not a copy."""
+        ...
+
+    def is_recurrent(self) -> bool:
+        """Whether the network carries a state from step to step."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,8 @@ from metta.cogworks.curriculum import (
 )
 from metta.cogworks.curriculum.curriculum_env import InvalidTasksError
 from metta.rl.config import TrainingEnvConfig
-from metta.rl.vecenv import (
-    SupervisedVecEnv,
-    WorkerDiedError,
-    close_curriculum,
-    make_env,
-    make_vecenv,
-    open_curriculum,
-)
+from metta.rl.environment import close_curriculum, make_env, open_curriculum
+from metta.rl.vecenv import SupervisedVecEnv, WorkerDiedError, make_vecenv
 
 pytestmark = pytest.mark.timeout(120)
 
