@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from metta.cogworks.curriculum import Curriculum
+from metta.rl.checkpoint import SavedRun
 from metta.rl.config import TrainerConfig, TrainingRun
 from metta.rl.policy import make_policy, restore_network
 from metta.rl.pufferl import QuietPuffeRL
@@ -25,6 +26,7 @@ class DivergedError(RuntimeError):
 
 
 def make_learner(run: TrainingRun, vecenv: SupervisedVecEnv, device: str) -> QuietPuffeRL:
+    """A fresh network and optimiser for the environments of ``vecenv``."""
     policy = make_policy(run.policy, vecenv.driver_env.env_cfg, device)
     config = puffer_config(run.trainer, vecenv.num_agents)
     config.update(device=device, seed=run.seed, use_rnn=policy.is_recurrent(), env=run.run)
@@ -79,6 +81,7 @@ def puffer_config(trainer: TrainerConfig, num_agents: int) -> dict[str, Any]:
 def learner_state(
     learner: QuietPuffeRL, curriculum: Curriculum, run: TrainingRun
 ) -> dict[str, Any]:
+    """What a checkpoint holds; see ``metta.rl.checkpoint.SavedRun``."""
     return {
         "agent_steps": learner.global_step,
         "epoch": learner.epoch,
@@ -90,13 +93,54 @@ def learner_state(
     }
 
 
-def restore_learner(learner: QuietPuffeRL, saved: dict[str, Any], run: TrainingRun) -> None:
-    restore_network(learner.uncompiled_policy, saved["policy"], f"the checkpoint of run {run.run}")
-    learner.optimizer.load_state_dict(saved["optimizer"])
-    learner.global_step = learner.last_log_step = saved["agent_steps"]
-    learner.epoch = saved["epoch"]
-    torch.set_rng_state(saved["torch_random_state"])
+def restore_learner(learner: QuietPuffeRL, saved: SavedRun, run: TrainingRun) -> None:
+    """Take over network, optimiser, counters and random state; the settings of the optimiser are
+    those of ``run``.
+
+    Raises:
+        CheckpointError: they do not fit the network, which is then of no use.
+    """
+    restore_network(learner.uncompiled_policy, saved.policy)
+    _restore_optimizer(learner.optimizer, saved)
+    try:
+        torch.set_rng_state(saved.torch_random_state)
+    except (RuntimeError, TypeError) as error:
+        raise saved.does_not_fit("its torch_random_state is none", error) from error
+    learner.global_step = learner.last_log_step = saved.agent_steps
+    learner.epoch = saved.epoch
     _set_learning_rate(learner, run.trainer)
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: SavedRun) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = saved.optimizer.get("state")
+    if not isinstance(state, dict):
+        raise saved.does_not_fit(
+            "its optimizer has no state", f"it has {sorted(map(str, saved.optimizer))}"
+        )
+    for index, moments in state.items():
+        if index not in range(len(parameters)) or not _are_moments(moments, parameters[index]):
+            raise saved.does_not_fit(
+                "its optimizer is that of another network, or holds numbers that cannot be",
+                f"parameter {index} of {len(parameters)}",
+            )
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _are_moments(moments: Any, parameter: torch.Tensor) -> bool:
+    """Whether ``moments`` are Adam's of a parameter of that shape: finite, the second not
+    negative."""
+    shapes = {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+    if not isinstance(moments, dict) or moments.keys() != shapes.keys():
+        return False
+    for name, shape in shapes.items():
+        value = moments[name]
+        if not isinstance(value, torch.Tensor) or value.shape != shape:
+            return False
+        if not (value.is_floating_point() and bool(value.isfinite().all())):
+            return False
+    return bool((moments["step"] >= 0) and (moments["exp_avg_sq"] >= 0).all())
 
 
 def _set_learning_rate(learner: QuietPuffeRL, trainer: TrainerConfig) -> None:

@@ -11,7 +11,7 @@ from mettagrid.policy.policy import MultiAgentPolicy
 from mettagrid.policy.policy_env_interface import PolicyEnvInterface
 from mettagrid.util.module import load_symbol
 
-from metta.rl.checkpoint import load_checkpoint
+from metta.rl.checkpoint import CheckpointError, SavedPolicy, read_policy
 from metta.rl.config import PolicyConfig
 from metta.sim.simulation import TrainablePolicy
 from metta.usage import UsageError
@@ -68,26 +68,28 @@ def load_policy(checkpoint: Path, environment: MettaGridConfig, device: str) -> 
     """The policy saved in ``checkpoint``.
 
     Raises:
-        CheckpointError: unreadable, see ``load_checkpoint``.
-        ValueError: ``environment`` has other spaces than the one it was trained in.
+        CheckpointError: unreadable, see ``read_policy``, or ``environment`` has other spaces than
+            the one it was trained in.
     """
-    content = load_checkpoint(checkpoint)
-    policy = make_policy(PolicyConfig(name=content["policy_name"]), environment, device)
-    restore_network(policy.network(), content["policy"], str(checkpoint))
+    saved = read_policy(checkpoint)
+    policy = make_policy(PolicyConfig(name=saved.name), environment, device)
+    restore_network(policy.network(), saved)
     return policy
 
 
-def restore_network(
-    network: torch.nn.Module, weights: dict[str, torch.Tensor], source: str
-) -> None:
-    """Load ``weights``; a network of another shape is a ValueError that names ``source``."""
+def restore_network(network: torch.nn.Module, saved: SavedPolicy) -> None:
+    """Load the saved weights.
+
+    Raises:
+        CheckpointError: they are those of a network of another shape.
+    """
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(saved.weights)
     except RuntimeError as error:
-        raise ValueError(
-            f"{source} holds a network of another shape: the environment it was trained in has "
-            "other observations or "
-            "actions. Use its own configuration (config.yaml), or another run name "
+        raise CheckpointError(
+            f"{saved.path} holds a network of another shape: the environment it was trained in has "
+            "other observations or actions, or the file is damaged. Use its own configuration "
+            "(config.yaml) or another run name, or move it elsewhere "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
 

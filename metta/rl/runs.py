@@ -15,10 +15,17 @@ import torch
 import yaml
 
 from metta.cogworks.curriculum import CurriculumConfig
-from metta.rl.checkpoint import CheckpointError, latest_checkpoint
+from metta.rl.checkpoint import latest_checkpoint
 from metta.rl.config import TrainingRun
-from metta.usage import UsageError
+from metta.rl.files import FileError, write_whole
+from metta.usage import ReportedError, UsageError
 
+_CONFIG_WAY_OUT = (
+    "Mend it, or move it elsewhere: training then goes on and writes a new one, and evaluate and "
+    "play take the curriculum of a recipe"
+)
+_DEEPEST = 100
+"""Levels of nesting in config.yaml; an arena with handlers has about 20."""
 _MOST_CHANGES = 10
 """Lines about a changed configuration, so that what comes after them stays on the screen."""
 
@@ -54,20 +61,63 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     """``config.yaml`` of the run that ``checkpoint`` belongs to.
 
     Raises:
-        CheckpointError: the file is not there, or is not a mapping.
+        FileError: the file is not there, cannot be read, or is no mapping of plain values.
     """
-    path = checkpoint.parent.parent / "config.yaml"
-    if not path.is_file():
-        raise CheckpointError(f"{checkpoint} does not lie in a run's folder: there is no {path}")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path = config_path(checkpoint)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        check_depth(content)
+    except FileNotFoundError as error:
+        raise FileError(
+            f"{checkpoint} does not lie in a run's folder: there is no {path}"
+        ) from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror}). {_CONFIG_WAY_OUT}") from error
+    # ValueError: not UTF-8, or a date or number that cannot be
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise FileError(f"{path} cannot be read as YAML ({said}). {_CONFIG_WAY_OUT}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} does not hold a configuration")
+        raise FileError(f"{path} does not hold a configuration. {_CONFIG_WAY_OUT}")
     return content
 
 
+def config_path(checkpoint: Path) -> Path:
+    """Where the configuration of the run lies that ``checkpoint`` belongs to."""
+    return checkpoint.parent.parent / "config.yaml"
+
+
+def check_depth(content: Any, levels: int = _DEEPEST) -> None:
+    """Raise a ValueError if plain containers are nested too deep, as they are if one holds
+    itself."""
+    if isinstance(content, dict | list):
+        if levels == 0:
+            raise ValueError(f"nested more than {_DEEPEST} levels deep")
+        for item in content.values() if isinstance(content, dict) else content:
+            check_depth(item, levels - 1)
+
+
 def read_curriculum(checkpoint: Path) -> CurriculumConfig:
-    """The curriculum that the run of ``checkpoint`` was trained on."""
-    return CurriculumConfig.model_validate(read_config(checkpoint)["training_env"]["curriculum"])
+    """The curriculum that the run of ``checkpoint`` was trained on.
+
+    Raises:
+        FileError: ``config.yaml`` cannot be read, or holds none that can be.
+    """
+    content, path = read_config(checkpoint), config_path(checkpoint)
+    training_env = content.get("training_env")
+    found = training_env.get("curriculum") if isinstance(training_env, dict) else None
+    if not isinstance(found, dict):
+        raise FileError(f"{path} holds no training_env.curriculum. {_CONFIG_WAY_OUT}")
+    try:
+        curriculum = CurriculumConfig.model_validate(found)
+        if curriculum.task_generator is not None:
+            curriculum.task_generator.create()
+    except (ValueError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())
+        raise FileError(
+            f"training_env.curriculum in {path} cannot be: {said}. {_CONFIG_WAY_OUT}"
+        ) from error
+    return curriculum
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[str]:
@@ -85,7 +135,7 @@ def differences(before: Any, now: Any, path: str = "") -> list[str]:
 def changes(run: TrainingRun, checkpoint: Path) -> list[str]:
     """Lines that say how the run's configuration differs from its ``config.yaml``; a longer run is
     no difference."""
-    if not (run.run_dir / "config.yaml").is_file():
+    if not (run.run_dir / "config.yaml").exists():
         return []
     before, now = (
         {key: value for key, value in content.items() if key not in ("made_with", "data_dir")}
@@ -110,7 +160,6 @@ def changes(run: TrainingRun, checkpoint: Path) -> list[str]:
 def save_config(run_dir: Path, run: TrainingRun) -> None:
     """``config.yaml``: the resolved configuration, and under ``made_with`` the versions that ran
     it."""
-    run_dir.mkdir(parents=True, exist_ok=True)
     content = {
         **run.model_dump(mode="json"),
         "made_with": {
@@ -121,11 +170,8 @@ def save_config(run_dir: Path, run: TrainingRun) -> None:
             "python": platform.python_version(),
         },
     }
-    temporary = run_dir / "config.yaml.tmp"
-    temporary.write_text(
-        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
-    temporary.replace(run_dir / "config.yaml")
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    write_whole(run_dir / "config.yaml", text.encode())
 
 
 @contextlib.contextmanager
@@ -144,7 +190,7 @@ def only_trainer_of(run_dir: Path) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RuntimeError(
+            raise ReportedError(
                 f"another process is training {run_dir} at this moment: use another run name"
             ) from error
         yield

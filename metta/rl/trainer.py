@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 import torch
 
 from metta.cogworks.curriculum import Curriculum
-from metta.rl.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, to_arrays
+from metta.rl.checkpoint import SavedRun, latest_checkpoint, read_run, save_checkpoint, to_arrays
 from metta.rl.config import TrainingRun
 from metta.rl.dashboard import Dashboard, make_dashboard, print_summary
 from metta.rl.environment import close_curriculum, open_curriculum
+from metta.rl.files import write_whole
 from metta.rl.learner import (
     DivergedError,
     check_finite,
@@ -46,20 +46,20 @@ def train(run: TrainingRun, stop: StopSignals) -> int:
     Raises:
         UsageError: no such policy or device, a folder that cannot be made, another policy than the
             run's.
-        CheckpointError, ValueError: the run's folder holds a checkpoint that does not fit this
-            configuration.
+        FileError: something in the run's folder is damaged, does not fit this configuration, or
+            cannot be written.
     """
     with only_trainer_of(run.run_dir), contextlib.ExitStack() as cleanup:
         newest = latest_checkpoint(run.run_dir / "checkpoints")
-        saved = load_checkpoint(newest) if newest is not None else None
+        saved = read_run(newest) if newest is not None else None
         find_policy(run.policy.name)
-        if saved is not None and saved["policy_name"] != run.policy.name:
+        if saved is not None and saved.policy.name != run.policy.name:
             raise UsageError(
-                f"the run {run.run} was trained with policy.name={saved['policy_name']}, not "
+                f"the run {run.run} was trained with policy.name={saved.policy.name}, not "
                 f"{run.policy.name}: use it, "
                 "or another run name"
             )
-        start_step = saved["agent_steps"] if saved is not None else 0
+        start_step = saved.agent_steps if saved is not None else 0
         changed = changes(run, newest) if newest is not None else []
         if start_step >= run.trainer.total_timesteps:
             print(
@@ -73,7 +73,7 @@ def train(run: TrainingRun, stop: StopSignals) -> int:
 
 
 def _train_from(
-    saved: dict[str, Any] | None,
+    saved: SavedRun | None,
     start_step: int,
     changed: list[str],
     run: TrainingRun,
@@ -93,7 +93,7 @@ def _train_from(
     curriculum = open_curriculum(training_env.curriculum)
     cleanup.callback(close_curriculum, training_env.curriculum)
     if saved is not None:
-        curriculum.load_state(to_arrays(saved["curriculum"]))
+        _restore_curriculum(curriculum, saved)
         dashboard.say(f"resuming {run.run_dir} at {start_step:,} agent steps")
         _say_changes(run.run_dir, changed, start_step, dashboard)
     else:
@@ -115,12 +115,19 @@ def _train_from(
     return status
 
 
+def _restore_curriculum(curriculum: Curriculum, saved: SavedRun) -> None:
+    try:
+        curriculum.load_state(to_arrays(saved.curriculum))
+    except (ValueError, TypeError, LookupError) as error:
+        raise saved.does_not_fit("its curriculum does not fit", error) from error
+
+
 def _say_changes(run_dir: Path, changed: list[str], start_step: int, dashboard: Dashboard) -> None:
     for line in changed:
         dashboard.say(line)
     if changed:
         kept = run_dir / f"config.until_{start_step:012d}.yaml"
-        shutil.copyfile(run_dir / "config.yaml", kept)
+        write_whole(kept, (run_dir / "config.yaml").read_bytes())
         dashboard.say(f"  the former configuration is kept as {kept}")
 
 

@@ -33,6 +33,7 @@ class EvaluateTool(Tool):
     )
 
     def invoke(self) -> int:
+        from metta.rl.files import write_whole
         from metta.rl.policy import load_policy, resolve_device
         from metta.rl.runs import find_checkpoint, read_curriculum
         from metta.sim.evaluator import evaluate, summarise
@@ -69,14 +70,14 @@ class EvaluateTool(Tool):
             **summarise(episodes),
         }
         out = self.out or (checkpoint.parent.parent / "evaluation.json" if checkpoint else None)
-        if out is not None:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(
-                json.dumps(
-                    {**summary, "results": [e.to_dict() for e in episodes]}, indent=1, default=str
-                )
-            )
         self._print(summary)
+        if out is not None:
+            results = {**summary, "results": [e.to_dict() for e in episodes]}
+            write_whole(
+                out,
+                json.dumps(results, indent=1, default=str).encode(),
+                "or give out=FILE elsewhere",
+            )
         return 0
 
     def dry_run(self) -> str:
