@@ -99,7 +99,7 @@ def _train_from(
     else:
         _say_beginning(run, lost, device, dashboard)
     # Workers are forked before the network exists, so that they do not carry it.
-    vecenv = make_vecenv(training_env, (run.seed, start_step), stop.check)
+    vecenv = make_vecenv(training_env, (run.seed, start_step), stop.check, dashboard.say)
     cleanup.callback(vecenv.close)
     learner = make_learner(run, vecenv, device)
     cleanup.callback(learner.utilization.stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -20,9 +21,14 @@ from metta.rl.environment import EnvCreator
 # a third of the fastest mettagrid step; PufferLib's own loop burns a core that workers could use
 _POLL_SECONDS = 50e-6
 _LIVENESS_SECONDS = 0.1  # how late a dead worker may be noticed
-_CLOSE_SECONDS = (
-    5.0  # for a worker to finish its step and detach from the pool, before it is killed
-)
+_CLOSE_SECONDS = 5.0
+"""For a worker to finish its step and detach from the pool, before it is killed."""
+_STOPPED_SECONDS = 3.0
+"""Of waiting, until a worker is named that does not run (SIGSTOP, a debugger). A step takes
+milliseconds."""
+_STUCK_SECONDS = 60.0
+"""Of waiting, until a worker is named that runs, but does not come to the end of a step."""
+_NOT_RUNNING = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 class WorkerDiedError(RuntimeError):
@@ -38,15 +44,19 @@ class SupervisedVecEnv:
       Its last value is therefore not bootstrapped.
     - ``close()`` lets workers leave the pool in good order and leaves none behind.
 
+    A worker that is stopped, or does not come to the end of a step, is named once and waited for.
+
     Args:
         vecenv: Serial or Multiprocessing, with ``sync_traj=True``.
         check: called while waiting, about every 0.1 s, and on every ``recv()``; may raise to
             interrupt.
+        say: told, in one line, who is waited for.
     """
 
-    def __init__(self, vecenv: Any, check: Callable[[], None]) -> None:
+    def __init__(self, vecenv: Any, check: Callable[[], None], say: Callable[[str], None]) -> None:
         self._vecenv = vecenv
         self._check = check
+        self._say = say
         self._workers: list[Any] = (
             vecenv.processes if isinstance(vecenv, pufferlib.vector.Multiprocessing) else []
         )
@@ -60,12 +70,15 @@ class SupervisedVecEnv:
 
     @property
     def worker_pids(self) -> list[int]:
+        """Process ids of the workers, in order; empty where there are none."""
         return [worker.pid for worker in self._workers]
 
     def async_reset(self, seed: int) -> None:
+        """Begin an episode in every environment; ``recv()`` has the first observations."""
         self._vecenv.async_reset(seed)
 
     def send(self, actions: np.ndarray) -> None:
+        """Begin a step, with ``actions`` int32 (agents_per_batch,)."""
         self._vecenv.send(actions)
 
     def recv(self) -> tuple[Any, ...]:
@@ -118,23 +131,52 @@ class SupervisedVecEnv:
             worker.join()
 
     def _wait_for(self, workers: list[int]) -> None:
-        vecenv = self._vecenv
-        semaphores = vecenv.buf["semaphores"]
-        next_look = time.monotonic() + _LIVENESS_SECONDS
+        began = time.monotonic()
+        next_look = began + _LIVENESS_SECONDS
+        named: set[tuple[int, str]] = set()
         for worker in workers:
-            while True:
-                state = semaphores[worker]
-                # A worker announces its infos before it sends them, so one killed in between would
-                # block the reading.
-                if state == pufferlib.vector.MAIN or (
-                    state == pufferlib.vector.INFO and vecenv.recv_pipes[worker].poll()
-                ):
-                    break
+            while not self._has_answered(worker):
                 time.sleep(_POLL_SECONDS)
                 if time.monotonic() > next_look:
                     self._check()
                     self._raise_if_dead()
+                    self._name_the_slow(workers, time.monotonic() - began, named)
                     next_look = time.monotonic() + _LIVENESS_SECONDS
+
+    def _has_answered(self, worker: int) -> bool:
+        state = self._vecenv.buf["semaphores"][worker]
+        # A worker announces its infos before it sends them, so one killed in between would block
+        # the reading.
+        return state == pufferlib.vector.MAIN or (
+            state == pufferlib.vector.INFO and self._vecenv.recv_pipes[worker].poll()
+        )
+
+    def _name_the_slow(
+        self, workers: list[int], seconds: float, named: set[tuple[int, str]]
+    ) -> None:
+        """Say which of ``workers`` are stopped or stuck after ``seconds`` of waiting, each once;
+        ``named`` holds those that were told."""
+        if seconds < _STOPPED_SECONDS:
+            return
+        for worker in workers:
+            if self._has_answered(worker):
+                continue
+            pid = self._workers[worker].pid
+            if _is_stopped(pid):
+                reason = "is stopped (state T: by SIGSTOP or a debugger)"
+                way_out = f"kill -CONT {pid} continues it, Ctrl-C saves and ends the run"
+            elif seconds >= _STUCK_SECONDS:
+                reason = f"has not ended its step for {_STUCK_SECONDS:.0f} s"
+                way_out = "Ctrl-C saves and ends the run"
+            else:
+                continue
+            if (worker, reason) not in named:
+                named.add((worker, reason))
+                self._say(f"waiting for {self._name(worker)}: it {reason}; {way_out}")
+
+    def _name(self, worker: int) -> str:
+        pid = self._workers[worker].pid
+        return f"environment worker {worker} of {len(self._workers)} (pid {pid})"
 
     def _raise_if_dead(self) -> None:
         for index, worker in enumerate(self._workers):
@@ -145,16 +187,28 @@ class SupervisedVecEnv:
                     if code < 0
                     else f"ended with exit status {code}, see above"
                 )
-                raise WorkerDiedError(
-                    f"environment worker {index} of {len(self._workers)} (pid {worker.pid}) was "
-                    f"lost: {cause}"
-                )
+                raise WorkerDiedError(f"{self._name(index)} was lost: {cause}")
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() in _NOT_RUNNING
+    except psutil.NoSuchProcess:  # it has ended since: noticed at the next look
+        return False
+
+
+def _say_on_stderr(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def make_vecenv(
-    config: TrainingEnvConfig, entropy: tuple[int, ...], check: Callable[[], None] = lambda: None
+    config: TrainingEnvConfig,
+    entropy: tuple[int, ...],
+    check: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = _say_on_stderr,
 ) -> SupervisedVecEnv:
     """Start the environments; workers attach to the pool of ``config.curriculum.session_id``.
+    ``check`` and ``say``: see SupervisedVecEnv.
 
     Raises:
         InvalidTasksError: see ``make_env``.
@@ -167,6 +221,7 @@ def make_vecenv(
                 creator, backend=cast(Any, pufferlib.vector.Serial), num_envs=config.num_envs
             ),
             check,
+            say,
         )
     if config.curriculum.session_id is None:
         raise ValueError(
@@ -190,4 +245,4 @@ def make_vecenv(
         batch_size=config.num_envs // config.async_factor,
         overwork=True,  # more workers than cores is the user's decision
     )
-    return SupervisedVecEnv(vecenv, check)
+    return SupervisedVecEnv(vecenv, check, say)
