@@ -13,9 +13,10 @@ import functools
 import json
 import platform
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from metta.tools.command import CommandTool
 from metta.tools.train import TrainTool
 
 if TYPE_CHECKING:
-    from experiments.study.runs import Evaluation
+    from experiments.study.runs import Evaluation, Run
 
 DEFAULT_ARMS, SMOKE_ARMS = "uniform,default,learnability", "uniform,default"
 
@@ -73,8 +74,7 @@ def compare(
     for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
-    study = functools.partial(
-        _study,
+    plan = _Plan(
         arms=parse_arms(SMOKE_ARMS if smoke and arms == DEFAULT_ARMS else arms),
         seeds=range(seed, seed + (1 if smoke else seeds)),
         out=out,
@@ -84,7 +84,7 @@ def compare(
         processes=processes,
         smoke=smoke,
     )
-    return CommandTool(function=study)
+    return CommandTool(function=functools.partial(_study, plan))
 
 
 def train(
@@ -137,89 +137,118 @@ def _evaluation(seed: int, smoke: bool) -> Evaluation:
     return Evaluation(episodes_per_task=10, curve_points=5, curve_episodes_per_task=2, seed=seed)
 
 
-def _study(
-    arms: list[str],
-    seeds: range,
-    out: Path,
-    total_timesteps: int,
-    num_envs: int,
-    num_workers: int,
-    processes: int,
-    smoke: bool,
-) -> int:
-    # torch, mettagrid and matplotlib take seconds to import: only a study pays for them.
-    from experiments.study import report
-    from experiments.study.runs import Run, make_run, prepare, run_all, write_json
-    from experiments.study.tasks import ERRANDS
+@dataclass(frozen=True)
+class _Plan:
+    """What ``compare`` was asked for."""
+
+    arms: list[str]
+    seeds: range
+    out: Path
+    total_timesteps: int
+    num_envs: int
+    num_workers: int
+    processes: int
+    smoke: bool
+
+    def settings(self) -> dict[str, Any]:
+        """What the results depend on, for results.json."""
+        return {
+            "seeds": list(self.seeds),
+            "total_timesteps": self.total_timesteps,
+            "num_envs": self.num_envs,
+            "num_workers": self.num_workers,
+            "smoke": self.smoke,
+        }
+
+
+# torch, mettagrid and matplotlib take seconds to import: only a study pays for them.
+
+
+def _study(plan: _Plan) -> int:
+    from experiments.study.runs import prepare, run_all
     from metta.rl.signals import StopRequestedError
 
-    runs = [
+    runs, began = _runs_of(plan), time.monotonic()
+    for run in runs:
+        prepare(run)
+    already = sum(run.result() is not None for run in runs)
+    print(
+        f"{len(runs)} runs ({len(plan.arms)} arms, {len(plan.seeds)} seeds), "
+        f"{plan.total_timesteps:,} agent steps each, {_num_errands()} tasks; "
+        f"{already} finished already, {plan.processes} at a time; folder {plan.out}",
+        flush=True,
+    )
+    try:
+        run_all(runs, plan.processes, _Progress(len(runs), plan.processes))
+    except StopRequestedError as stopped:
+        print(f"{stopped}: every run is saved; the same command goes on from there", flush=True)
+        return stopped.exit_status
+    _report(plan, runs, time.monotonic() - began)
+    return 0
+
+
+def _runs_of(plan: _Plan) -> list[Run]:
+    from experiments.study.runs import make_run
+
+    return [
         make_run(
             arm,
             seed,
-            out / "runs",
-            total_timesteps,
-            num_envs,
-            num_workers,
-            _evaluation(seed, smoke),
+            plan.out / "runs",
+            plan.total_timesteps,
+            plan.num_envs,
+            plan.num_workers,
+            _evaluation(seed, plan.smoke),
         )
-        for seed in seeds  # seeds first: an interrupted study has whole pairs
-        for arm in arms
+        for seed in plan.seeds  # seeds first: an interrupted study has whole pairs
+        for arm in plan.arms
     ]
-    for run in runs:
-        prepare(run)
-    began = time.monotonic()
-    already = sum(run.result() is not None for run in runs)
-    durations: list[float] = []
-    print(
-        f"{len(runs)} runs ({len(arms)} arms, {len(seeds)} seeds), {total_timesteps:,} agent steps "
-        f"each, {len(ERRANDS)} tasks; "
-        f"{already} finished already, {processes} at a time; folder {out}",
-        flush=True,
-    )
 
-    def progress(run: Run, finished: int, seconds: float) -> None:
+
+def _num_errands() -> int:
+    from experiments.study.tasks import ERRANDS
+
+    return len(ERRANDS)
+
+
+class _Progress:
+    """Prints a line for each run that has finished."""
+
+    def __init__(self, num_runs: int, processes: int) -> None:
+        self._num_runs, self._processes = num_runs, processes
+        self._durations: list[float] = []
+
+    def __call__(self, run: Run, finished: int, seconds: float) -> None:
         result = run.result()
-        success = np.array(result["success"]) if result else np.zeros(len(ERRANDS))
-        durations.append(seconds)
-        left = float(np.mean(durations)) * (len(runs) - finished) / processes
+        success = float(np.mean(result["success"])) if result else 0.0
+        self._durations.append(seconds)
+        left = float(np.mean(self._durations)) * (self._num_runs - finished) / self._processes
         print(
-            f"[{finished}/{len(runs)}] {run.arm}, seed {run.seed}: mean success "
-            f"{success.mean():.3f}, in {seconds:.0f} s; "
+            f"[{finished}/{self._num_runs}] {run.arm}, seed {run.seed}: mean success "
+            f"{success:.3f}, in {seconds:.0f} s; "
             + (f"about {left / 60:.0f} min left" if left else "done"),
             flush=True,
         )
 
-    try:
-        run_all(runs, processes, progress)
-    except StopRequestedError as stopped:
-        print(f"{stopped}: every run is saved; the same command goes on from there", flush=True)
-        return stopped.exit_status
+
+def _report(plan: _Plan, runs: list[Run], seconds: float) -> None:
+    """Write results.json and the plots, and print the table and the line of JSON."""
+    from experiments.study import report
+    from experiments.study.runs import write_json
+
     results = report.collect(runs)
     summary = report.summarise(results)
-    write_json(
-        out / "results.json",
-        {
-            "arms": summary,
-            "settings": {
-                "seeds": list(seeds),
-                "total_timesteps": total_timesteps,
-                "num_envs": num_envs,
-                "num_workers": num_workers,
-                "tasks": len(ERRANDS),
-                "smoke": smoke,
-                "seconds": round(time.monotonic() - began, 1),
-            },
-            "versions": {
-                name: version(name)
-                for name in ("metta-curriculum", "mettagrid", "pufferlib-core", "torch")
-            }
-            | {"python": platform.python_version()},
-            "runs": results,
-        },
-    )
-    plots = report.draw(results, out)
+    packages = ("metta-curriculum", "mettagrid", "pufferlib-core", "torch")
+    content = {
+        "arms": summary,
+        "settings": plan.settings() | {"tasks": _num_errands(), "seconds": round(seconds, 1)},
+        "versions": {name: version(name) for name in packages}
+        | {"python": platform.python_version()},
+        "runs": results,
+    }
+    path = plan.out / "results.json"
+    write_json(path, content)
+    plots = report.draw(results, plan.out)
     report.print_table(summary)
-    print(f"wrote {out / 'results.json'}, {', '.join(str(path) for path in plots)}")
+    print(f"wrote {path}, {', '.join(str(plot) for plot in plots)}")
     print(json.dumps(report.one_line(summary)), flush=True)
-    return 0

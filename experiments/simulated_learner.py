@@ -103,12 +103,14 @@ class CompareTool(Tool):
         return [arm for arm in _ARMS if arm in names]
 
     def dry_run(self) -> str:
+        """How much there is to run."""
         return (
             f"{len(self.chosen_scenarios())} scenarios, {len(self.chosen_arms())} arms, "
             f"{self.seeds} seeds"
         )
 
     def invoke(self) -> int:
+        """Run everything, write tables, plots and results, and print one line of JSON last."""
         console, begun = Console(width=150), time.monotonic()
         self.out.mkdir(parents=True, exist_ok=True)
         results: dict[str, dict[str, dict[str, Any]]] = {}
@@ -131,7 +133,7 @@ class CompareTool(Tool):
 
     def _runs(self, console: Console) -> Iterator[tuple[str, dict[str, list[Run]]]]:
         """Scenario by scenario, the runs of every arm."""
-        scenarios, arms = self.chosen_scenarios(), self._distinct_arms()
+        scenarios, arms = self.chosen_scenarios(), self.distinct_arms()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -167,7 +169,7 @@ class CompareTool(Tool):
                     ) from error
                 yield name, {arm: done[same] for arm, same in arms.items()}
 
-    def _distinct_arms(self) -> dict[str, str]:
+    def distinct_arms(self) -> dict[str, str]:
         """Arm → the arm whose runs are its own: another one where both have the same configuration
         (``default`` and the arm that it is)."""
         made: list[tuple[str, Any]] = []

@@ -24,21 +24,9 @@ from typing import NoReturn
 import numpy as np
 
 from metta.cogworks.curriculum import Curriculum, LearningProgressConfig
+from metta.cogworks.curriculum.pool.checks import pool_faults
+from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.session import Lock, new_session_id
-from metta.cogworks.curriculum.task_table import (
-    ACTIVE,
-    CREATED,
-    CURSOR,
-    EVICTED,
-    FREE,
-    INVALID,
-    JOURNAL,
-    LATE,
-    QUEUED,
-    STAGE,
-    TOMBSTONES,
-    TaskTable,
-)
 from metta.tools.command import CommandTool
 
 _HANG_SECONDS = 5.0
@@ -173,7 +161,7 @@ def _work(curriculum: Curriculum, count: np.ndarray, seed: int) -> NoReturn:
             curriculum.update_task_performance(first.task_id, 1.0)
             count[1] += 1
             count[0] += 1
-            curriculum.complete_and_draw(second, 1.0)
+            curriculum.update_task_performance(second.task_id, 1.0)
             count[1] += 1
             chance = rng.random()
             if chance < 0.02:
@@ -196,7 +184,7 @@ def _look_at(pid: int, table: TaskTable, report: Report) -> None:
     os.waitpid(pid, os.WUNTRACED)
     if _lock_holder(table) == pid:
         report.killed_holding_lock += 1
-        report.killed_in_change += bool(table.header[JOURNAL] or table.header[STAGE])
+        report.killed_in_change += table.header.in_change()
 
 
 def _lock_holder(table: TaskTable) -> int:
@@ -233,7 +221,9 @@ def _check(curriculum: Curriculum, counts: np.ndarray, killed_at: float, report:
         report.torn_rows += torn
         report.faults += [f"{torn} torn rows"] * bool(torn) + pool_faults(table)
         begun, finished = (int(total) for total in counts.sum(axis=0))
-        seen = table.completed() + table.header[LATE]
+        counters = table.header.counters()
+        seen = counters["closed_completed"] + int(table.column("completion_count").sum())
+        seen += counters["late_completions"]
         if not finished <= seen <= begun:
             report.faults.append(f"{seen} completions counted, {begun} begun, {finished} finished")
     finally:
@@ -264,49 +254,3 @@ def torn_rows(table: TaskTable) -> int:
     for name in ("last_score", "reward_ema", "ema_squared", "success_rate_ema"):
         torn |= rows[:, table.offset(name)] != (n > 0)
     return int(torn.sum())
-
-
-def pool_faults(table: TaskTable) -> list[str]:
-    """What is inconsistent in a pool, in words; empty for a sound one. Lock held, and taken by
-    ``table.acquire()``."""
-    header, active, faults = table.header, table.active(), []
-
-    def expect(what: str, found: object, expected: object) -> None:
-        if found != expected:
-            faults.append(f"{what}: found {found}, expected {expected}")
-
-    ids = table.rows[active, table.offset("task_id")].astype(np.int64)
-    slots = np.flatnonzero(active).tolist()
-    expect("distinct ids", len(set(ids.tolist())), len(slots))
-    expect("slots by id", [table.find(task_id) for task_id in ids.tolist()], slots)
-    expect("slots in the index", np.sort(table._index[table._index > 0] - 1).tolist(), slots)
-    expect("deleted entries of the index", int((table._index < 0).sum()), header[TOMBSTONES])
-    expect("number of tasks", header[ACTIVE], len(slots))
-    expect(
-        "created - evicted - invalid",
-        header[CREATED] - header[EVICTED] - header[INVALID],
-        len(slots),
-    )
-    expect("free slots", sorted(_free_slots(table)), np.flatnonzero(~active).tolist())
-    expect("samples left", 0 <= header[CURSOR] <= header[QUEUED] <= table.layout.batch, True)
-    expect("unfinished change", (header[JOURNAL], header[STAGE]), (0, 0))
-    if header[QUEUED]:
-        expect(
-            "samples within the pool",
-            bool(((table._queue >= 0) & (table._queue < table.layout.max_tasks)).all()),
-            True,
-        )
-    expect(
-        "probabilities",
-        bool(np.isfinite(table.probability).all() and (table.probability >= 0).all()),
-        True,
-    )
-    return faults
-
-
-def _free_slots(table: TaskTable) -> list[int]:
-    found, slot = [], table.header[FREE] - 1
-    while slot >= 0 and len(found) <= table.layout.max_tasks:
-        found.append(slot)
-        slot = int(table.rows[slot, table.offset("task_id")]) - 1
-    return found

@@ -46,7 +46,10 @@ def name(document: Path) -> str:
 
 def test_the_documents_are_there() -> None:
     expected = {
+        "CONTRIBUTING.md",
         "README.md",
+        "docs/README.md",
+        "docs/evidence.md",
         "docs/changelog.md",
         "docs/migration.md",
         "metta/cogworks/curriculum/README.md",
@@ -109,6 +112,14 @@ def test_its_links_lead_to_files(document: Path) -> None:
         if not t.startswith(("http://", "https://")) and not (document.parent / t).exists()
     ]
     assert missing == []
+
+
+def test_the_index_names_every_document() -> None:
+    index = ROOT / "docs" / "README.md"
+    targets = re.findall(r"\]\(([^)#\s]+)\)", index.read_text(encoding="utf-8"))
+    named = {(index.parent / target).resolve() for target in targets}
+    assert set(DOCUMENTS) - {index} <= named
+    assert (ROOT / "LICENSE") in named
 
 
 def test_the_columns_in_structure_md_are_those_of_task_state() -> None:

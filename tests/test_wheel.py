@@ -1,6 +1,7 @@
 """The wheel: what is in it, and that it works with numpy and pydantic alone."""
 
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -52,6 +53,41 @@ def test_it_holds_the_packages_and_nothing_else(wheel: Path) -> None:
         "metta/cogworks/curriculum/curriculum.py",
     } <= set(names)
     assert not [name for name in names if "_compat" in name or "__pycache__" in name]
+
+
+def read(wheel: Path, end: str) -> str:
+    """The text of the one file in the wheel whose name ends so."""
+    archive = zipfile.ZipFile(wheel)
+    (found,) = [name for name in archive.namelist() if name.endswith(end)]
+    return archive.read(found).decode()
+
+
+def test_it_has_its_license(wheel: Path) -> None:
+    assert "License-Expression: MIT" in read(wheel, "METADATA")
+    text = read(wheel, "licenses/LICENSE")
+    assert text == (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert text.startswith("MIT License")
+    assert "The metta-curriculum authors" in text
+
+
+def test_its_readme_names_only_what_it_has(wheel: Path) -> None:
+    readme = read(wheel, "METADATA").partition("\n\n")[2]
+    assert readme.startswith("# metta.cogworks.curriculum")
+    names = zipfile.ZipFile(wheel).namelist()
+    # A relative link leads nowhere on a package index.
+    targets = re.findall(r"\]\(([^)\s]+)\)", readme)
+    assert [t for t in targets if not t.startswith(("https://", "#"))] == []
+    documents = re.findall(r"[\w/]+\.md", readme)
+    assert documents
+    assert all(f"metta/cogworks/curriculum/{document}" in names for document in documents)
+    assert [
+        w for w in ("tools/", "experiments", "tests/", "docs/", ".ci", "uv run") if w in readme
+    ] == []
+    modules = re.findall(r"^(?:from|import) (metta\.[\w.]+)", readme, re.MULTILINE)
+    assert modules
+    for module in modules:
+        path = module.replace(".", "/")
+        assert f"{path}.py" in names or f"{path}/__init__.py" in names, module
 
 
 def test_it_depends_on_numpy_and_pydantic_and_has_two_extras(wheel: Path) -> None:

@@ -69,10 +69,12 @@ class World:
 
     @property
     def num_skills(self) -> int:
+        """S."""
         return len(self.start)
 
     @property
     def num_tasks(self) -> int:
+        """T."""
         return len(self.skill_of_task)
 
     @property

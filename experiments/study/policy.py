@@ -63,6 +63,7 @@ class PictureNet(nn.Module):
     def forward_eval(
         self, observations: torch.Tensor, state: Any = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and values while acting; ``state`` is not used, there is no memory."""
         tokens = observations.long()
         where, what = self.get_buffer("place"), self.get_buffer("meaning")
         index = where[tokens[..., 0]] + what[tokens[..., 1] << 8 | tokens[..., 2]]
@@ -74,6 +75,7 @@ class PictureNet(nn.Module):
     def forward(
         self, observations: torch.Tensor, state: Any = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`forward_eval`: training and acting are the same."""
         return self.forward_eval(observations, state)
 
 
@@ -86,12 +88,15 @@ class PicturePolicy(MultiAgentPolicy):
         self._net = PictureNet(policy_env_info).to(device)
 
     def network(self) -> nn.Module:
+        """The network that is trained."""
         return self._net
 
     def is_recurrent(self) -> bool:
+        """No: it has no memory."""
         return False
 
     def agent_policy(self, agent_id: int) -> AgentPolicy:
+        """Not offered."""
         raise NotImplementedError(
             "PicturePolicy acts for all agents at once: see metta.sim.simulation.PolicyActor"
         )

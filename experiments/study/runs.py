@@ -62,6 +62,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
+        """Where the run lies."""
         return self.tool.run_dir
 
     def settings(self) -> dict[str, Any]:

@@ -292,7 +292,7 @@ def test_wrong_settings_end_with_status_2(
 
 
 def test_arms_of_one_configuration_run_once() -> None:
-    same = CompareTool(arms="default,posterior,guide")._distinct_arms()
+    same = CompareTool(arms="default,posterior,guide").distinct_arms()
     assert same["default"] == "default"
     assert same["guide"] == "guide"
     assert same["uniform"] == "uniform"

@@ -27,9 +27,10 @@ from metta.cogworks.curriculum.lp_scorers import (
     ColumnScorer,
     LearnabilityScorer,
     LPScorer,
-    PosteriorLPScorer,
     SignedLPScorer,
 )
+from metta.cogworks.curriculum.pool.layout import Column
+from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
 from metta.cogworks.curriculum.session import (
     SessionInfo,
     SessionMismatchError,
@@ -65,7 +66,6 @@ from metta.cogworks.curriculum.task_generator import (
     merge,
     single_task,
 )
-from metta.cogworks.curriculum.task_table import Column
 from metta.cogworks.curriculum.task_tracker import (
     CentralizedTaskTracker,
     LocalTaskTracker,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,8 +22,10 @@ except ImportError as error:
         "'metta-curriculum[train]'"
     ) from error
 
+from metta.cogworks.curriculum import episode_checks
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
 from metta.cogworks.curriculum.session import SessionClosedError
+from metta.cogworks.curriculum.task_tracker import MAX_ABS_SCORE
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.config_stock import Loan
@@ -45,68 +48,46 @@ class InvalidTasksError(RuntimeError):
     environment."""
 
 
-@runtime_checkable
-class TakesMettaGridConfig(Protocol):
-    """An environment that applies a configuration at its next reset, as mettagrid's does."""
-
-    def set_mg_config(self, config: Any) -> None: ...
-
-
-@runtime_checkable
-class ReportsEpisodeRewards(Protocol):
-    """An environment that sums its rewards itself: float array (num_agents,) over the running or
-    just ended episode."""
-
-    def get_episode_rewards(self) -> np.ndarray: ...
-
-
+@dataclass(slots=True)
 class _Episode:
-    """The running episode: its task, its length in steps, its summed rewards (num_agents,), how to
-    take the next step."""
+    """The running episode."""
 
-    __slots__ = ("length", "loan", "next_task", "returns", "step", "task")
-
-    def __init__(self, returns: np.ndarray | None) -> None:
-        self.task: CurriculumTask | None = None  # between episodes, as is step
-        self.step: Any = None  # bound when the episode begins
-        self.next_task: CurriculumTask | None = (
-            None  # of the next episode, drawn when the last one ended
-        )
-        self.loan: Loan | None = (
-            None  # the configuration that the environment has, between two episodes too
-        )
-        self.length = 0.0
-        self.returns = returns
+    task: CurriculumTask
+    step: Callable[[Any], Any]  # takes the next step
+    returns: np.ndarray | None  # rewards so far, shape (num_agents,), where they are summed here
+    length: float = 0.0  # in steps
 
 
 class CurriculumEnv(PufferEnv):
     """Wraps one environment of ``num_agents`` agents; every episode plays a task that
     ``curriculum`` chooses.
 
-    An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended:
-    the task's configuration is handed to the environment, then the environment is reset. It ends
-    when every agent is terminated or truncated: the task is credited, exactly once, with the mean
-    over agents of the summed rewards, and the next task is drawn (another one if it has left the
-    pool when its episode begins). An episode that a ``reset()`` interrupts is not credited.
+    An episode begins with ``reset()``, or with the first ``step()`` after the previous one ended: a
+    task is drawn, its configuration is handed to the environment, and the environment is reset. It
+    ends when every agent is terminated or truncated: the task is credited, exactly once, with the
+    mean over agents of the summed rewards. An episode that a ``reset()`` interrupts is not
+    credited. One whose mean reward is NaN, infinite or of magnitude 1e100 or more is counted with
+    ``curriculum.count_unscored`` instead, and training goes on.
 
     All other attributes, reading and writing, are those of the wrapped environment, so that vector
     environments place their buffers where it looks for them. Observation space, action space and
     number of agents must not change between tasks. The infos of an episode's last step get the keys
-    ``reward`` and ``length`` and those of ``episode_stats``; infos keep the type the environment
-    gives them, a dict (mettagrid) or a list of dicts (PufferLib).
+    ``length``, ``reward`` (absent where the episode was not scored) and those of ``episode_stats``;
+    infos keep the type the environment gives them, a dict (mettagrid) or a list of dicts
+    (PufferLib).
 
     Args:
-        env: a PufferLib environment. It resets itself or waits to be reset after an episode; both
-            work.
+        env: a native PufferLib environment. It resets itself or waits to be reset after an episode;
+            both work.
         curriculum: chooses tasks and is told their scores. It stays open when this environment
             closes.
         apply_task: hands a task's configuration to the environment, before its reset. Default:
             ``env.set_mg_config``.
-        episode_rewards: reads the rewards summed over the episode, shape (num_agents,). Default:
-            ``env.get_episode_rewards`` where the environment has it, otherwise the rewards of
-            ``step()`` are summed.
-        episode_stats: numbers to add to the infos when an episode ends; few and bounded, because
-            they cross a pipe.
+        episode_rewards: reads the rewards summed over the episode, an array of shape (num_agents,).
+            Default: ``env.get_episode_rewards`` where the environment has it, otherwise the rewards
+            of ``step()`` are summed.
+        episode_stats: numbers to add to the infos when an episode ends, by name; few and bounded,
+            because they cross a pipe. Called before the task is credited.
         max_attempts: invalid tasks in a row before InvalidTasksError.
         reuse_configs: take configurations from ``curriculum.configs``, and give each back once the
             environment has the next: a later task of equal configuration then plays the same
@@ -116,12 +97,15 @@ class CurriculumEnv(PufferEnv):
             configuration again at every reset.
 
     Raises:
-        TypeError: no ``apply_task`` given and the environment has no ``set_mg_config``.
+        TypeError, ValueError: an argument that cannot be used, as its message says. From the
+            ``step()`` that ends an episode: what ``episode_rewards``, ``episode_stats`` or the
+            environment returned cannot be used; nothing was credited then, and the next ``step()``
+            begins another episode.
         InvalidTasksError: from ``reset()`` and ``step()``, when ``max_attempts`` tasks in a row
             were refused. Each refused task is retired from the curriculum with the reason.
 
-    What the curriculum raises when it records a score or draws a task is raised by the ``step()``
-    that ends the episode.
+    What the curriculum raises when it draws a task comes from the ``reset()`` or ``step()`` that
+    begins an episode, what it raises when it records a score from the ``step()`` that ends one.
     """
 
     def __init__(
@@ -136,32 +120,37 @@ class CurriculumEnv(PufferEnv):
         reuse_configs: bool | None = None,
     ) -> None:
         # PufferEnv.__init__ is not called: buffers and spaces are the wrapped environment's.
-        num_agents: int = env.num_agents
+        if isinstance(env, CurriculumEnv):
+            raise TypeError("env is a CurriculumEnv already: give the environment that it wraps")
+        num_agents = episode_checks.check_environment(env)
+        episode_checks.check_function("apply_task", apply_task, "lambda env, config: ...")
+        episode_checks.check_function("episode_rewards", episode_rewards, "lambda env: array")
+        episode_checks.check_function("episode_stats", episode_stats, "lambda env: {...}")
+        episode_checks.check_options(max_attempts, reuse_configs)
         if reuse_configs is None:
             reuse_configs = apply_task is None
-        if apply_task is None and not isinstance(env, TakesMettaGridConfig):
+        episode_checks.check_curriculum(curriculum, reuse_configs)
+        if apply_task is None and not callable(getattr(env, "set_mg_config", None)):
             raise TypeError(
                 f"{type(env).__name__} has no set_mg_config: pass apply_task=lambda env, config: "
-                "... to say how a "
-                "task's configuration reaches the environment before its reset"
+                "... to say how a task's configuration reaches the environment before its reset"
             )
-        if max_attempts < 1:
-            raise ValueError(f"max_attempts must be at least 1, got {max_attempts}")
-        returns = None
-        if episode_rewards is None and not isinstance(env, ReportsEpisodeRewards):
-            returns = np.zeros(num_agents, dtype=np.float64)
+        self._rewards_from = "episode_rewards"
+        if episode_rewards is None and callable(getattr(env, "get_episode_rewards", None)):
+            self._rewards_from = f"{type(env).__name__}.get_episode_rewards()"
+            episode_rewards = _own_episode_rewards
         self._env: Any = env
         self._curriculum = curriculum
-        self._draws_at_once = isinstance(
-            curriculum, Curriculum
-        )  # and is no wrapper, which is to be asked
-        self._reuse_configs = reuse_configs
-        self._apply_task = apply_task
+        self._agents = num_agents
+        self._apply_task = apply_task or _set_mg_config
         self._read_rewards = episode_rewards
         self._read_stats = episode_stats
         self._max_attempts = max_attempts
+        self._reuse_configs = reuse_configs
         self._seed: int | None = None
-        self._episode = _Episode(returns)
+        self._episode: _Episode | None = None
+        # The configuration that the environment has, between two episodes too.
+        self._loan: Loan | None = None
 
     @property
     def env(self) -> Any:
@@ -170,21 +159,22 @@ class CurriculumEnv(PufferEnv):
 
     @property
     def curriculum(self) -> Curriculum:
+        """The curriculum that chooses the tasks."""
         return self._curriculum
 
     @property
     def current_task(self) -> CurriculumTask | None:
         """The task of the running episode; None before the first and between two episodes."""
-        return self._episode.task
+        return None if self._episode is None else self._episode.task
 
     def reset(self, seed: int | None = None) -> tuple[np.ndarray, Any]:
         """Begin an episode with a new task. Returns the environment's observations (num_agents,
         ...) and infos.
 
-        ``seed`` goes to the environment; the episodes that ``step()`` begins later get seeds
-        derived from it.
+        ``seed``, from 0 to 2^32 - 1, goes to the environment; the episodes that ``step()`` begins
+        later get seeds derived from it.
         """
-        self._seed = seed
+        self._seed = episode_checks.check_seed(seed)
         return self._begin_episode()
 
     def step(
@@ -194,16 +184,16 @@ class CurriculumEnv(PufferEnv):
         returns."""
         # Every line here counts: mettagrid leaves the processor's caches cold.
         episode = self._episode
-        step = episode.step
-        if step is None:
+        if episode is None:
             self._begin_episode()
-            step = episode.step
-        result = step(actions)
+            episode = cast(_Episode, self._episode)  # begun just now
+        result = episode.step(actions)
         episode.length += 1.0
         # The whole test costs microseconds: done only where the first agent's flags leave it open.
         terminals, truncations = result[2], result[3]
         if (terminals[0] or truncations[0]) and _all_over(terminals, truncations):
-            return (*result[:4], self._end_episode(result[4]))
+            self._episode = None  # whatever comes of crediting it
+            return (*result[:4], self._credit(episode, result[4]))
         return result
 
     def close(self) -> None:
@@ -211,50 +201,43 @@ class CurriculumEnv(PufferEnv):
         self._env.close()
 
     def _begin_episode(self) -> tuple[np.ndarray, Any]:
-        episode, curriculum, env = self._episode, self._curriculum, self._env
-        configs = curriculum.configs if self._reuse_configs else None
-        episode.task = episode.step = None
+        self._episode = None
         seed = self._seed
         if seed is not None:
             self._seed = (seed + _SEED_STRIDE) % 2**31
+        configs = self._curriculum.configs if self._reuse_configs else None
         reason: Exception | None = None
         for _ in range(self._max_attempts):
-            task, episode.next_task = episode.next_task, None
-            if task is None or not curriculum.holds(task):
-                task = curriculum.get_task()
+            task = self._curriculum.get_task()
             loan = None
             try:
                 if configs is not None:
                     loan = configs.lend(task.task_id)
-                config = task.get_env_cfg() if loan is None else loan[0]
-                if self._apply_task is None:
-                    env.set_mg_config(config)
-                else:
-                    self._apply_task(env, config)
-                outcome = env.reset() if seed is None else env.reset(seed=seed)
+                self._apply_task(self._env, task.get_env_cfg() if loan is None else loan[0])
+                outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
             except REFUSALS as error:
-                _forget_closed_simulation(env)
+                _forget_closed_simulation(self._env)
                 self._retire(task.task_id, error)
                 reason = error
                 continue
-            episode.task = task
-            episode.length = 0.0
-            if episode.returns is None:
-                episode.step = env.step
-            else:
-                episode.returns[:] = 0.0
-                episode.step = functools.partial(_step_and_sum, env, episode.returns)
-            last, episode.loan = episode.loan, loan
+            self._episode = self._new_episode(task)
+            last, self._loan = self._loan, loan
             if configs is not None and last is not None:
                 configs.take_back(last)
             reason = None  # whose traceback refers to this frame, and so to the configuration
             return outcome
         raise InvalidTasksError(
             f"every task was invalid: {self._max_attempts} tasks in a row were refused, the last "
-            "one because of "
-            f"{type(reason).__name__}: {reason}. Check the buckets and overrides of the task "
-            "generator"
+            f"one because of {type(reason).__name__}: {reason}. Check the buckets and overrides of "
+            "the task generator"
         ) from reason
+
+    def _new_episode(self, task: CurriculumTask) -> _Episode:
+        env = self._env
+        if self._read_rewards is not None:
+            return _Episode(task, env.step, None)
+        returns = np.zeros(self._agents)
+        return _Episode(task, functools.partial(_step_and_sum, env, returns), returns)
 
     def _retire(self, task_id: int, error: Exception) -> None:
         try:
@@ -264,49 +247,49 @@ class CurriculumEnv(PufferEnv):
         except RuntimeError as empty:  # that was the last task
             raise InvalidTasksError(str(empty)) from error
 
-    def _end_episode(self, infos: Any) -> Any:
-        episode = self._episode
-        task, episode.task, episode.step = episode.task, None, None
-        if task is None:
-            raise RuntimeError(
-                "an episode ended that never began: call reset() or step() on CurriculumEnv, not "
-                "on its env"
-            )
+    def _credit(self, episode: _Episode, infos: Any) -> Any:
+        """Tell the curriculum of an episode that has ended. Returns the infos of its last step.
+
+        Whatever can be wrong with what the environment and the given functions return is raised
+        first.
+        """
         rewards: Any = episode.returns
         if self._read_rewards is not None:
             rewards = self._read_rewards(self._env)
-        elif rewards is None:
-            rewards = self._env.get_episode_rewards()
-        total = 0.0
-        for reward in rewards.tolist():  # of few agents: numpy's mean takes several times as long
-            total += reward
-        score = total / len(rewards)
-        if self._draws_at_once:
-            episode.next_task = self._curriculum.complete_and_draw(task, score)
-        else:
-            self._curriculum.update_task_performance(task.task_id, score)
-        ended = {"reward": score, "length": episode.length}
+        score = episode_checks.mean_reward(rewards, self._agents, self._rewards_from)
+        scored = abs(score) < MAX_ABS_SCORE  # false for NaN
+        ended = {"reward": score} if scored else {}
+        ended["length"] = episode.length
         if self._read_stats is not None:
-            ended.update(self._read_stats(self._env))
-        return {**infos, **ended} if isinstance(infos, dict) else [*infos, ended]
+            ended.update(episode_checks.checked_stats(self._read_stats(self._env)))
+        infos = episode_checks.with_episode(infos, ended)
+        if scored:
+            self._curriculum.update_task_performance(episode.task.task_id, score)
+        else:
+            self._curriculum.count_unscored(episode.task.task_id, score)
+        return infos
 
     # PufferLib's native backend wants lists of dicts from send() and async_reset(), which
     # mettagrid's infos are not.
     def async_reset(self, seed: int | None = None) -> None:
+        """:meth:`reset`, for PufferLib's native backend."""
         _, infos = self.reset(seed)
         self._env.infos = [infos] if isinstance(infos, dict) else infos
 
     def send(self, actions: np.ndarray) -> None:
+        """:meth:`step`, for PufferLib's native backend."""
         infos = self.step(actions)[4]
         self._env.infos = [infos] if isinstance(infos, dict) else infos
 
     # What PufferEnv defines on the class would hide the wrapped environment's own answer.
     @property
     def emulated(self) -> Any:
+        """The wrapped environment's answer."""
         return self._env.emulated
 
     @property
-    def done(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  (native environments say False)
+    def done(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  (native: False)
+        """The wrapped environment's answer."""
         return self._env.done
 
     def __getattr__(self, name: str) -> Any:
@@ -325,23 +308,35 @@ class CurriculumEnv(PufferEnv):
 
 _OWN_NAMES = frozenset(
     {
+        "_agents",
         "_apply_task",
         "_curriculum",
-        "_draws_at_once",
         "_env",
         "_episode",
+        "_loan",
         "_max_attempts",
         "_read_rewards",
         "_read_stats",
+        "_rewards_from",
         "_reuse_configs",
         "_seed",
     }
 )
 
 
+def _set_mg_config(env: Any, config: Any) -> None:
+    env.set_mg_config(config)
+
+
+def _own_episode_rewards(env: Any) -> Any:
+    return env.get_episode_rewards()
+
+
 def _step_and_sum(env: Any, returns: np.ndarray, actions: np.ndarray) -> Any:
     result = env.step(actions)
-    returns += result[1]
+    rewards = result[1]
+    episode_checks.check_rewards(rewards, len(returns), "step() of the environment")
+    returns += rewards
     return result
 
 
@@ -357,4 +352,4 @@ def _forget_closed_simulation(env: Any) -> None:
     # AttributeError.
     mettagrid = sys.modules.get("mettagrid.envs.mettagrid_puffer_env")
     if mettagrid is not None and isinstance(env, mettagrid.MettaGridPufferEnv):
-        env._sim = None
+        env._sim = None  # noqa: SLF001 - nothing public lets go of it

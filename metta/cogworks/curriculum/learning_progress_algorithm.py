@@ -2,38 +2,50 @@
 with leave the pool.
 
 Three parts, each chosen by configuration: the scorer says what is known of a task and what it is
-worth (:mod:`.lp_scorers`), the sampling rule turns worth into probability (:mod:`.sampling`),
-eviction exchanges tasks.
+worth (:mod:`.lp_scorers`, :mod:`.posterior_scorer`), the sampling rule turns worth into probability
+(:mod:`.weighing`, :mod:`.sampling`), eviction exchanges tasks (:mod:`.eviction`).
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from metta.cogworks.curriculum import sampling
-from metta.cogworks.curriculum.curriculum import (
+from metta.cogworks.curriculum.algorithm import (
+    ALL_SLOTS,
     CurriculumAlgorithm,
     CurriculumAlgorithmConfig,
-    CurriculumTask,
 )
+from metta.cogworks.curriculum.eviction import Eviction, EvictionConfig
 from metta.cogworks.curriculum.lp_scorers import (
     BasicLPScorer,
     BidirectionalLPScorer,
     ColumnScorer,
     LearnabilityScorer,
     LPScorer,
-    PosteriorLPScorer,
     SignedLPScorer,
 )
-from metta.cogworks.curriculum.stats import CacheCoordinator, LPStatsAggregator, SliceAnalyzer
+from metta.cogworks.curriculum.pool.exclusive import exclusive
+from metta.cogworks.curriculum.pool.layout import (
+    COMPLETION_COUNT,
+    IS_ACTIVE,
+    LP_SCORE,
+    TASK_ID,
+    Column,
+)
+from metta.cogworks.curriculum.pool.saved import begun_anew
+from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
+from metta.cogworks.curriculum.stats import CacheCoordinator, LPStatsAggregator
 from metta.cogworks.curriculum.task_config import class_path, resolve_class
-from metta.cogworks.curriculum.task_table import CLOCK, SCORE_HIGH, SCORE_LOW
 from metta.cogworks.curriculum.task_tracker import TaskTracker, validate_score
+from metta.cogworks.curriculum.weighing import Weighing
+
+_LOG = logging.getLogger(__name__)
 
 SCORERS: dict[str, type[LPScorer]] = {
     "posterior": PosteriorLPScorer,
@@ -43,136 +55,29 @@ SCORERS: dict[str, type[LPScorer]] = {
     "learnability": LearnabilityScorer,
 }
 
-Sampling = Literal[
-    "power",
-    "zscore_softmax",
-    "zscore_sigmoid",
-    "quantile_sigmoid",
-    "temperature_softmax",
-    "proportional",
-    "uniform",
-]
+LOCAL_REFRESH_PERIOD = 192
+"""Completions between two refreshes of a block, for rules by which a completion changes its task's
+weight at once: what is left is the slow drift of tasks that are not tried. More than a hundred, so
+that the refresh is not among the slowest hundredth of episodes."""
 
 
-class LearningProgressConfig(CurriculumAlgorithmConfig):
+class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
     """How learning progress is measured, and what is done with it."""
 
-    # What is known of a task
     scorer: str = Field(
         default="",
         description=f"{', '.join(SCORERS)}, or the class path of a scorer. Default: what "
-        "use_bidirectional says if it is given, "
-        "else posterior (docs/evidence.md)",
+        "use_bidirectional says if it is given, else posterior (docs/evidence.md)",
     )
     use_bidirectional: bool = Field(
-        default=True,
-        description="the guide's choice between BidirectionalLPScorer and BasicLPScorer; scorer "
-        "goes "
-        "before it",
+        default=False,
+        description="the guide's choice between BidirectionalLPScorer and BasicLPScorer, where no "
+        "scorer is given; then whether the scorer is bidirectional",
     )
     score_normalization: Literal["running_range", "clip"] = Field(
         default="running_range",
         description="scores as they are, on the scale of the range seen so far (at least [0, 1]); "
-        "or "
-        "clipped to [0, 1], which "
-        "makes every progress above 1 none",
-    )
-    ema_timescale: float = Field(
-        default=0.1,
-        gt=0,
-        le=1,
-        description="weight of the latest score in the fast average; the guide's default",
-    )
-    slow_timescale_factor: float = Field(
-        default=0.2,
-        gt=0,
-        le=1,
-        description="weight of the slow average as a share of the fast one's; the guide's default",
-    )
-    use_baseline_normalization: bool = Field(
-        default=True, description="measure bidirectional progress above the first score of the task"
-    )
-    progress_smoothing: float = Field(
-        default=0.01,
-        gt=0,
-        lt=1,
-        description="θ of the reweighting R(p); the guide's default. 0.5 is no reweighting",
-    )
-    basic_ema_initial_alpha: float = Field(
-        default=0.3, gt=0, le=1, description="α_0 of the basic scorer; the guide's default"
-    )
-    basic_ema_alpha_decay: float = Field(
-        default=0.2, ge=0, description="decay of α_n; the guide's default"
-    )
-    exploration_blend_factor: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="share of exploration in a young task's basic score; the guide's default",
-    )
-    exploration_bonus: float = Field(
-        default=0.1,
-        ge=0,
-        description="what a task nobody knows yet is worth above the average; with the posterior "
-        "scorer, how fast a task that is "
-        "not tried becomes unknown again; the guide's default",
-    )
-    min_samples_for_lp: int = Field(
-        default=10,
-        ge=1,
-        description="completions before a task counts as measured; the time of the default fast "
-        "average",
-    )
-    performance_bonus_weight: float = Field(
-        default=0.0, ge=0, description="worth added per unit of average score; the guide's default"
-    )
-
-    # How worth becomes probability
-    sampling: Sampling | Literal[""] = Field(
-        default="",
-        description="the sampling rule. Default: power for posterior, else zscore_softmax (see "
-        "docs/evidence.md)",
-    )
-    sampling_power: float = Field(
-        default=6.0,
-        ge=0,
-        description="exponent of the worth: how much more often a better task is drawn "
-        "(docs/evidence.md)",
-    )
-    z_score_amplification: float = Field(
-        default=1.0, ge=0, description="factor before softmax or sigmoid"
-    )
-    sampling_quantile: float = Field(
-        default=0.9, gt=0, lt=1, description="centre of the quantile sigmoid; Kanitscheider 2021"
-    )
-    sampling_temperature: float = Field(
-        default=0.1, gt=0, description="of temperature_softmax, in units of worth"
-    )
-    rand_task_rate: float = Field(
-        default=0.01, ge=0, le=1, description="share of uniform sampling; the guide's default"
-    )
-
-    # Which tasks leave
-    eviction_threshold_percentile: float = Field(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="share of the measured tasks that may leave; the guide's default. 0: none "
-        "leaves",
-    )
-    eviction_worth_ratio: float = Field(
-        default=0.5,
-        ge=0,
-        description="with a scorer that knows what an unseen task is worth, a task leaves only if "
-        "it "
-        "is worth at most this share "
-        "of one; without it, tasks that are being learned leave too (docs/evidence.md)",
-    )
-    min_presentations_for_eviction: int = Field(
-        default=5, ge=1, description="completions before a task may leave"
-    )
-    sample_threshold: int = Field(
-        default=10, ge=1, description="completions before a task may leave; the guide's name"
+        "or clipped to [0, 1], which makes every progress above 1 none",
     )
 
     @field_validator("scorer", mode="before")
@@ -205,6 +110,7 @@ class LearningProgressConfig(CurriculumAlgorithmConfig):
                 self.scorer, "zscore_softmax"
             )
             object.__setattr__(self, "sampling", rule)
+        object.__setattr__(self, "use_bidirectional", self.scorer == "bidirectional")
         return self
 
     @classmethod
@@ -240,21 +146,17 @@ class LearningProgressConfig(CurriculumAlgorithmConfig):
         )
 
     def algorithm_type(self) -> str:
+        """``"learning_progress"``."""
         return "learning_progress"
 
     def create(self, num_tasks: int) -> LearningProgressAlgorithm:
+        """The algorithm."""
         return LearningProgressAlgorithm(num_tasks, self)
 
     def make_scorer(self) -> LPScorer:
         """The scorer."""
         kind = SCORERS.get(self.scorer) or resolve_class(self.scorer, LPScorer)
         return kind(self)
-
-    def eviction_samples(self) -> int:
-        """Completions before a task may leave the pool: it must have been measured by then."""
-        return max(
-            self.min_presentations_for_eviction, self.sample_threshold, self.min_samples_for_lp
-        )
 
 
 class LearningProgressAlgorithm(CurriculumAlgorithm):
@@ -264,8 +166,8 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         num_tasks: reported as ``num_tasks``.
         hypers: the configuration.
         scorer: a scorer to use instead of the configured one.
-        task_tracker: a tracker to use instead of one made as configured; it must have the scorer's
-            columns.
+        task_tracker: the pool, which must have the scorer's columns; see
+            :class:`~metta.cogworks.curriculum.algorithm.CurriculumAlgorithm`.
     """
 
     needs_task_events = False
@@ -277,65 +179,86 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         scorer: LPScorer | None = None,
         task_tracker: TaskTracker | None = None,
     ):
-        self.scorer = hypers.make_scorer() if scorer is None else scorer
-        super().__init__(
-            num_tasks, hypers, task_tracker or hypers.make_tracker(self.scorer.columns)
-        )
-        self.hypers: LearningProgressConfig = hypers
-        self.scorer.bind(self.task_tracker)
-        self._columns = self.scorer if isinstance(self.scorer, ColumnScorer) else None
-        self._unseen_worth: float | None = None  # of a task nobody knows, where the scorer can tell
-        if self._columns is not None and self._columns.explores:
-            unseen = float(
-                self._columns.score_rows(
-                    np.zeros((1, self.task_tracker.table.row_size)), 0.0, 1.0, 0
-                )[0]
-            )
-            self._unseen_worth = unseen if math.isfinite(unseen) else None
+        self._scorer = hypers.make_scorer() if scorer is None else scorer
+        self.columns: tuple[Column, ...] = tuple(self._scorer.columns)
+        self._by_row = self._scorer if isinstance(self._scorer, ColumnScorer) else None
+        self.uniform_share = hypers.rand_task_rate
         self._clip = hypers.score_normalization == "clip"
-        self._eviction_samples = hypers.eviction_samples()
+        super().__init__(num_tasks, hypers, task_tracker)
+        self.hypers: LearningProgressConfig = hypers
+
+    def on_bound(self, task_tracker: TaskTracker) -> None:
+        """Bind the scorer, and find out what it thinks of a task that nobody has tried."""
+        self._scorer.bind(task_tracker)
+        unseen: float | None = None
+        if self._by_row is not None and self._by_row.explores:
+            empty = np.zeros((1, task_tracker.table.layout.row_size))
+            worth = float(self._by_row.score_rows(empty, 0.0, 1.0, 0)[0])
+            unseen = worth if math.isfinite(worth) and worth > 0.0 else None
+        self._unseen_worth = unseen
+        self._weighing = Weighing(self.hypers, self._scorer, unseen)
+        self._eviction = Eviction(self.hypers, unseen)
         self.stats_aggregator = LPStatsAggregator(
-            self.task_tracker, self.scorer, _LiveSlices(self), num_tasks
+            task_tracker, self._scorer, _LiveSlices(self), self.num_tasks
         )
-        self.cache_coordinator = CacheCoordinator(self, self.scorer)
+        self.cache_coordinator = CacheCoordinator(self, self._scorer)
+
+    @property
+    def scorer(self) -> LPScorer:
+        """The scorer, bound to the pool."""
+        self.open()
+        return self._scorer
 
     @property
     def lp_scorer(self) -> LPScorer:
         """The scorer, under its older name."""
         return self.scorer
 
+    @property
+    def refresh_period(self) -> int:
+        """Completions between two refreshes of a block of weights."""
+        return LOCAL_REFRESH_PERIOD if self._weighing.is_local else super().refresh_period
+
     # -- a completion ------------------------------------------------------------------------------
 
-    def complete(self, slot: int, task_id: int, score: float) -> None:
-        table, scorer = self.task_tracker.table, self._columns
-        v, b = table.values, table.save_row(slot)
-        x = min(1.0, max(0.0, score)) if self._clip else score
-        if x > v[SCORE_HIGH]:
-            v[SCORE_HIGH] = x
-        elif x < v[SCORE_LOW]:
-            v[SCORE_LOW] = x
-        if scorer is not None:
-            clock = table.header[CLOCK]
-            scorer.update_row(v, b, x, v[b + 2], clock)
-            self.task_tracker.record_at(b, score)
-            v[b + 4] = scorer.score_row(v, b, v[SCORE_LOW], v[SCORE_HIGH], clock + 1)
-        else:
-            self.scorer.update_with_score(task_id, x)
-            self.task_tracker.record_at(b, score)
-            v[b + 4] = validate_score(task_id, self.scorer.score_task(task_id, self.task_tracker))
-        table.commit()
+    def complete(self, slot: int, task_id: int, score: float) -> str | None:
+        """Record a completion of the task in ``slot``. Lock held.
 
+        Returns why the task must be retired, or None.
+        """
+        table, tracker, scorer = self.table, self.task_tracker, self._by_row
+        begun = table.begin()
+        row, header = table.save_row(slot), table.header
+        x = min(1.0, max(0.0, score)) if self._clip else score
+        low, high = header.widen(x)
+        if scorer is not None:
+            clock = header.clock
+            scorer.update_row(row, x, low, high, clock)
+            tracker.record(row, score)
+            worth = scorer.score_row(row, low, high, clock + 1)
+        else:
+            self._scorer.update_with_score(task_id, x)
+            tracker.record(row, score)
+            worth = validate_score(task_id, self._scorer.score_task(task_id, tracker))
+        finite = -math.inf < worth < math.inf
+        row[LP_SCORE] = worth if finite else 0.0
+        if self._weighing.is_local:
+            weight = self._weighing.of_worth(worth) if finite else 0.0
+            table.samples.set_weight(slot, weight)
+        table.commit(begun)
+        return None if finite else f"{type(self._scorer).__name__} scores it as {worth}"
+
+    @exclusive
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Record a completion; a task that is not tracked yet is tracked from now on."""
         score = validate_score(task_id, score)
         self.task_tracker.track_task_creation(task_id)
-        with self.task_tracker.table as table:
-            slot = table.find(task_id)
-            if slot >= 0:
-                self.complete(slot, task_id, score)
+        slot = self.table.find(task_id)
+        if slot >= 0:
+            self.complete(slot, task_id, score)
         self.cache_coordinator.invalidate_stats_cache()
 
-    def on_task_created(self, task: CurriculumTask) -> None:
+    def on_task_created(self, task: Any) -> None:
         """Track the task, where no curriculum does."""
         self.task_tracker.track_task_creation(task.task_id)
 
@@ -349,7 +272,8 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
 
     def score_tasks(self, task_ids: list[int]) -> dict[int, float]:
         """Learning progress per task; 0.0 for tasks that are not tracked."""
-        return {task_id: self.scorer.score_task(task_id, self.task_tracker) for task_id in task_ids}
+        tracker = self.task_tracker
+        return {task_id: self._scorer.score_task(task_id, tracker) for task_id in task_ids}
 
     def get_learning_progress_score(
         self, task_id: int, tracker: TaskTracker | None = None
@@ -357,172 +281,129 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         """Learning progress of one task, under its older name."""
         return self.scorer.score_task(task_id, tracker or self.task_tracker)
 
-    def worth(self, rows: np.ndarray) -> np.ndarray:
-        """What the tasks in ``rows``, shape ``(n, row_size)``, are worth: progress, exploration and
-        performance bonus."""
-        hypers, v = self.hypers, self.task_tracker.table.values
-        low, high = v[SCORE_LOW], v[SCORE_HIGH]
-        if self._columns is not None:
-            worth = self._columns.score_rows(rows, low, high, self.task_tracker.table.clock)
-            explores = self._columns.explores
-        else:
-            worth, explores = rows[:, 4].copy(), False
-        if not explores:
-            worth = explored(
-                worth, rows[:, 2] >= hypers.min_samples_for_lp, hypers.exploration_bonus
-            )
-        if hypers.performance_bonus_weight:
-            worth = worth + hypers.performance_bonus_weight * (rows[:, 3] - low) / (high - low) * (
-                rows[:, 2] > 0
-            )
-        if not np.isfinite(worth).all():
-            at = int(np.flatnonzero(~np.isfinite(worth))[0])
-            raise ValueError(
-                f"{type(self.scorer).__name__} scores task {int(rows[at, 0])} as {worth[at]}: "
-                "scores are finite"
-            )
-        return worth
+    def weigh(self, slots: slice) -> np.ndarray:
+        """Weights of a block by the configured rule. Lock held."""
+        return self._weighing.of_block(self.table, slots)
 
-    def distribution(self) -> np.ndarray:
-        """Worth by the sampling rule, mixed with ``rand_task_rate`` of uniform."""
-        table = self.task_tracker.table
-        active = None if table.active_count == table.layout.max_tasks else table.active()
-        rows = table.rows if active is None else table.rows[active]
-        if not len(rows):
-            return np.zeros(table.layout.max_tasks)
-        p = sampling.mix_uniform(self._rule()(self.worth(rows)), self.hypers.rand_task_rate)
-        if active is None:
-            return p
-        probability = np.zeros(table.layout.max_tasks)
-        probability[active] = p
-        return probability
-
-    def _rule(self) -> Callable[[np.ndarray], np.ndarray]:
-        h = self.hypers
-        rules: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            "power": lambda w: sampling.power(w, h.sampling_power),
-            "proportional": lambda w: sampling.power(w, 1.0),
-            "zscore_softmax": lambda w: sampling.zscore_softmax(w, h.z_score_amplification),
-            "zscore_sigmoid": lambda w: sampling.zscore_sigmoid(w, h.z_score_amplification),
-            "quantile_sigmoid": lambda w: sampling.quantile_sigmoid(
-                w, h.z_score_amplification, h.sampling_quantile
-            ),
-            "temperature_softmax": lambda w: sampling.temperature_softmax(
-                w, h.sampling_temperature
-            ),
-            "uniform": lambda w: sampling.uniform(w.size),
-        }
-        return rules[h.sampling]
+    def new_weight(self) -> float | None:
+        """What a task is drawn by that has just entered the pool, where its own row tells."""
+        if self._unseen_worth is None or not self._weighing.is_local:
+            return None
+        return self._weighing.of_worth(self._unseen_worth)
 
     # -- eviction ----------------------------------------------------------------------------------
 
-    def evictions(self, limit: int) -> list[int]:
+    def evictions(self, limit: int, slots: slice = ALL_SLOTS) -> list[int]:
         """The measured tasks of least progress, lowest first: those at or below the threshold, at
         most ``limit``. Lock held."""
-        table, share = self.task_tracker.table, self.hypers.eviction_threshold_percentile
-        if limit < 1 or share == 0.0:
-            return []
-        worth, is_measured = (
-            table.column("lp_score"),
-            table.column("completion_count") >= self._eviction_samples,
-        )
-        if not (
-            (worth <= self._eviction_limit()) & is_measured
-        ).any():  # most of the time, and it saves a partial sort
-            return []
-        (measured,) = is_measured.nonzero()
-        scores = worth[measured]
-        (candidates,) = (scores <= self._eviction_threshold(scores)).nonzero()
-        low = scores[candidates]
-        if candidates.size > limit:
-            lowest = low.argpartition(limit - 1)[:limit]
-            candidates, low = candidates[lowest], low[lowest]
-        order = candidates[low.argsort(kind="stable")]
-        return table.column("task_id")[measured[order]].astype(np.int64).tolist()
+        return self._eviction.candidates(self.table, slots, limit)
+
+    def may_leave(self, slot: int) -> bool:
+        """Whether the task in ``slot``, which was completed last, leaves before the next draw. Lock
+        held."""
+        return self._weighing.is_local and self._eviction.may_leave(self.table, slot)
 
     def should_evict_task(self, task_id: int, criterion: Sequence[int] | int | None = None) -> bool:
         """Whether the task was measured and is in the bottom ``eviction_threshold_percentile`` of
         the measured ones.
 
         ``criterion``: the ids it is compared with, or the least number of completions that it must
-            have (it may not be below
-        what measuring takes); the comparison is with the whole pool then.
+        have (it may not be below what measuring takes); the comparison is with the whole pool then.
         """
-        samples, ids = self._eviction_samples, None
+        samples, ids = self.hypers.eviction_samples(), None
         if isinstance(criterion, int):
             samples = max(criterion, self.hypers.min_samples_for_lp)
         elif criterion is not None:
             ids = list(criterion)
         scores = self._measured_scores(ids, samples)
-        if self.hypers.eviction_threshold_percentile == 0.0 or task_id not in scores:
+        if task_id not in scores:
             return False
-        return scores[task_id] <= self._eviction_threshold(np.array(list(scores.values())))
-
-    def _eviction_threshold(self, scores: np.ndarray) -> float:
-        return min(
-            percentile(scores, self.hypers.eviction_threshold_percentile), self._eviction_limit()
-        )
-
-    def _eviction_limit(self) -> float:
-        # A task worth more stays, however it compares with the others.
-        return (
-            math.inf
-            if self._unseen_worth is None
-            else self.hypers.eviction_worth_ratio * self._unseen_worth
-        )
+        return scores[task_id] <= self._eviction.threshold(np.array(list(scores.values())))
 
     def recommend_eviction(self, task_ids: list[int]) -> int | None:
         """The measured task of least progress among ``task_ids``, or None if none was measured."""
-        scores = self._measured_scores(task_ids, self._eviction_samples)
+        scores = self._measured_scores(task_ids, self.hypers.eviction_samples())
         return min(scores, key=scores.__getitem__) if scores else None
 
+    @exclusive
     def _measured_scores(self, task_ids: list[int] | None, samples: int) -> dict[int, float]:
-        with self.task_tracker.table as table:
-            ids = table.task_ids().tolist() if task_ids is None else task_ids
-            slots = {task_id: slot for task_id in ids if (slot := table.find(task_id)) >= 0}
-            return {
-                i: float(table.rows[s, 4]) for i, s in slots.items() if table.rows[s, 2] >= samples
-            }
+        table = self.table
+        ids = table.task_ids().tolist() if task_ids is None else task_ids
+        slots = {task_id: slot for task_id in ids if (slot := table.find(task_id)) >= 0}
+        rows = {task_id: table.row(slot) for task_id, slot in slots.items()}
+        return {i: row[LP_SCORE] for i, row in rows.items() if row[COMPLETION_COUNT] >= samples}
 
     # -- statistics and state ----------------------------------------------------------------------
 
     def get_base_stats(self) -> dict[str, float]:
+        """``num_tasks``."""
         return {"num_tasks": float(self.num_tasks)}
 
     def _compute_detailed_stats(self) -> dict[str, float]:
-        stats = self.stats_aggregator.get_all_stats(
-            include_slice=self.hypers.enable_detailed_slice_logging
-        )
-        return stats | self.label_stats()
+        self.open()
+        slices = self.hypers.enable_detailed_slice_logging
+        return self.stats_aggregator.get_all_stats(include_slice=slices) | self.label_stats()
 
     def get_state(self) -> dict[str, Any]:
+        """The pool, and what the scorer keeps beside it."""
         return {
             **super().get_state(),
             "scorer": scorer_name(self.scorer),
             "scorer_state": self.scorer.get_state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take over a saved pool. Where it was saved with another scorer, its tasks begin anew:
-        they are unmeasured."""
-        if isinstance(state, dict) and not isinstance(state.get("scorer_state"), dict):
+    def check_state(self, state: Any) -> dict[str, Any]:
+        """The state of the pool, fitted to this one's table.
+
+        Raises:
+            ValueError: it belongs to another algorithm or scorer, does not fit, or holds rows that
+                the scorer cannot score.
+        """
+        fitting = super().check_state(state)
+        if not isinstance(state.get("scorer_state"), dict):
             raise ValueError(
                 "not the state of a learning-progress algorithm: it has no 'scorer_state'"
             )
-        super().load_state(state)
-        declared = {column.name for column in self.scorer.columns}
-        if state.get("scorer") == scorer_name(self.scorer) and declared <= set(
-            state["tracker"]["columns"]
-        ):
-            self.scorer.load_state(state["scorer_state"])
-            return
-        with self.task_tracker.table as table:
-            for slot in np.flatnonzero(table.active()).tolist():
-                kept = {
-                    name: float(table.column(name)[slot])
-                    for name in ("success_threshold", "seed", "generator_type")
-                }
-                table.restart(slot, kept)
+        if not self._knows(state):
+            return begun_anew(fitting, self.table.layout)
+        if self._by_row is not None:
+            rows = fitting["rows"][fitting["rows"][:, IS_ACTIVE] != 0.0]
+            clock = fitting["counters"]["clock"]
+            low, high = fitting["score_range"]
+            worth = self._by_row.score_rows(rows, low, high, clock)
+            if not np.isfinite(worth).all():
+                task_id = int(rows[~np.isfinite(worth), TASK_ID][0])
+                raise ValueError(
+                    f"saved pool is inconsistent: {type(self._scorer).__name__} cannot score its "
+                    f"task {task_id}"
+                )
+        return fitting
+
+    @exclusive
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over a saved pool; ValueError, and no change, if it does not fit.
+
+        Where it was saved with another scorer, its tasks begin anew, unmeasured, and a warning says
+        how many.
+        """
+        fitting = self.check_state(state)
+        if self._knows(state):
+            self._scorer.load_state(state["scorer_state"])  # may refuse: before the table changes
+        else:
+            _LOG.warning(
+                "the pool was saved with scorer %r, this is %r: what was known of its %d tasks is "
+                "begun anew",
+                state.get("scorer"),
+                scorer_name(self._scorer),
+                int((fitting["rows"][:, IS_ACTIVE] != 0.0).sum()),
+            )
+        self.table.replace(fitting)
+        self.invalidate_cache()
+
+    def _knows(self, state: dict[str, Any]) -> bool:
+        declared = {column.name for column in self.columns}
+        saved = set(state["tracker"]["columns"])
+        return state.get("scorer") == scorer_name(self._scorer) and declared <= saved
 
 
 class _LiveSlices:
@@ -532,36 +413,12 @@ class _LiveSlices:
         self._algorithm = algorithm
 
     def get_detailed_stats(self) -> dict[str, float]:
-        analyzer: SliceAnalyzer = self._algorithm.slice_analyzer
-        return analyzer.get_detailed_stats()
+        """See :class:`~metta.cogworks.curriculum.stats.SliceAnalyzer`."""
+        return self._algorithm.slice_analyzer.get_detailed_stats()
 
 
 def scorer_name(scorer: LPScorer) -> str:
     """The name of a scorer in saved states: that of the configuration, or the path of its class."""
     kind = type(scorer)
-    return next(
-        (name for name, known in SCORERS.items() if known is kind),
-        f"{kind.__module__}.{kind.__qualname__}",
-    )
-
-
-def explored(progress: np.ndarray, measured: np.ndarray, bonus: float) -> np.ndarray:
-    """Progress with unmeasured tasks raised to  mean(L) + bonus · max(L)  of the measured ones, all
-    shape ``(n,)``.
-
-    On the scale of the others' progress, so that the bonus neither drowns them nor drowns in them.
-    With nothing measured, or no progress anywhere, the scale is 1.
-    """
-    known = progress[measured]
-    if known.size == progress.size:
-        return progress
-    top = float(known.max()) if known.size else 0.0
-    level = float(known.mean()) + bonus * top if top > 0.0 else bonus
-    return np.where(measured, progress, np.maximum(progress, level))
-
-
-def percentile(scores: np.ndarray, share: float) -> float:
-    """The score that ``floor(share · (n − 1))`` of the ``n`` scores are sorted before; the lowest
-    for share 0."""
-    k = int(share * (scores.size - 1))
-    return float(np.partition(scores, k)[k])
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    return next((name for name, known in SCORERS.items() if known is kind), path)

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
+from metta.cogworks.curriculum.pool.exclusive import exclusive
+from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT, Column
+from metta.cogworks.curriculum.pool.snapshot import Snapshot, snapshot
+from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.stats import gini
-from metta.cogworks.curriculum.task_table import ACTIVE, SCORE_HIGH, SCORE_LOW, Column, TaskTable
-
-if TYPE_CHECKING:
-    from metta.cogworks.curriculum.learning_progress_algorithm import LearningProgressConfig
-    from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.strict_config import StrictConfig
+from metta.cogworks.curriculum.task_tracker import TaskTracker
 
 # -- rules -----------------------------------------------------------------------------------------
 
@@ -50,7 +52,58 @@ def basic_alpha(n: float, initial: float, decay: float) -> float:
     return initial / (1.0 + decay * n)
 
 
-# -- interface -------------------------------------------------------------------------------------
+# -- configuration and interface ------------------------------------------------------------------
+
+
+class ScorerConfig(StrictConfig):
+    """What the scorers are told; each uses some of it."""
+
+    ema_timescale: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="weight of the latest score in the fast average; the guide's default",
+    )
+    slow_timescale_factor: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="weight of the slow average as a share of the fast one's; the guide's default",
+    )
+    use_baseline_normalization: bool = Field(
+        default=True, description="measure bidirectional progress above the first score of the task"
+    )
+    progress_smoothing: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="θ of the reweighting R(p); the guide's default. 0.5 is no reweighting",
+    )
+    basic_ema_initial_alpha: float = Field(
+        default=0.3, gt=0, le=1, description="α_0 of the basic scorer; the guide's default"
+    )
+    basic_ema_alpha_decay: float = Field(
+        default=0.2, ge=0, description="decay of α_n; the guide's default"
+    )
+    exploration_blend_factor: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of exploration in a young task's basic score; the guide's default",
+    )
+    exploration_bonus: float = Field(
+        default=0.1,
+        ge=0,
+        description="what a task nobody knows yet is worth above the average; with the posterior "
+        "scorer, how fast a task that is "
+        "not tried becomes unknown again; the guide's default",
+    )
+    min_samples_for_lp: int = Field(
+        default=10,
+        ge=1,
+        description="completions before a task counts as measured; the time of the default fast "
+        "average",
+    )
 
 
 class LPScorer(ABC):
@@ -62,7 +115,7 @@ class LPScorer(ABC):
 
     columns: ClassVar[tuple[Column, ...]] = ()
 
-    def __init__(self, config: LearningProgressConfig):
+    def __init__(self, config: ScorerConfig):
         self.config = config
         self._tracker: TaskTracker | None = None
 
@@ -129,51 +182,68 @@ class ColumnScorer(LPScorer, ABC):
         """Keep the positions of the declared columns within a row."""
 
     @abstractmethod
-    def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        """Add a completion of score ``x`` to the row at ``v[b:]``, which had ``n`` before.
-        ``clock`` counts the pool's.
+    def update_row(
+        self, row: memoryview[float], x: float, low: float, high: float, clock: int
+    ) -> None:
+        """Add a completion to a task.
 
-        ``v[SCORE_LOW]`` and ``v[SCORE_HIGH]`` are the range of all scores so far, this one
-        included.
+        Args:
+            row: the task's row, and nothing but it: float64 of length ``row_size``.
+                ``row[COMPLETION_COUNT]`` is how many completions it had before.
+            x: the score.
+            low, high: the range of all scores so far, this one included.
+            clock: completions of the pool so far, without this one.
         """
 
     @abstractmethod
-    def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        """Learning progress of the row at ``v[b:]``, on the scale where scores from ``low`` to
-        ``high`` are 0 to 1."""
+    def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        """Learning progress of a row, on the scale where scores from ``low`` to ``high`` are 0 to
+        1."""
 
     @abstractmethod
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         """Learning progress of many rows, shape ``(n, row_size)``; equal to :meth:`score_row` of
         each."""
 
+    @property
+    def table(self) -> TaskTable:
+        """The pool."""
+        return self.tracker.table
+
     def score_task(self, task_id: int, tracker: TaskTracker) -> float:
+        """Learning progress of a task, at least 0; 0.0 for a task that is not tracked."""
         with tracker.table as table:
             slot = table.find(task_id)
-            v = table.values
             if slot < 0:
                 return 0.0
-            return self.score_row(v, table.base(slot), v[SCORE_LOW], v[SCORE_HIGH], table.clock)
+            low, high = table.header.score_range
+            return self.score_row(table.row(slot), low, high, table.header.clock)
 
+    @exclusive
     def update_with_score(self, task_id: int, score: float) -> None:
-        with self.tracker.table as table:
-            slot = table.find(task_id)
-            if slot >= 0:
-                b = table.save_row(slot)
-                self.update_row(table.values, b, score, table.values[b + 2], table.clock)
-                table.commit()
+        """Take note of a completion. A task that is not tracked is ignored."""
+        table = self.table
+        slot = table.find(task_id)
+        if slot >= 0:
+            begun = table.begin()
+            low, high = table.header.score_range
+            self.update_row(table.save_row(slot), score, low, high, table.header.clock)
+            table.commit(begun)
 
+    @exclusive
     def remove_task(self, task_id: int) -> None:
-        with self.tracker.table as table:
-            slot = table.find(task_id)
-            if slot >= 0:
-                b = table.save_row(slot)
-                for offset in self._at.values():
-                    table.values[b + offset] = 0.0
-                table.commit()
+        """Forget a task that leaves the pool."""
+        slot = self.table.find(task_id)
+        if slot >= 0:
+            begun = self.table.begin()
+            row = self.table.save_row(slot)
+            for column in self._at.values():
+                row[column] = 0.0
+            self.table.commit(begun)
 
     def get_stats(self) -> dict[str, float]:
-        return pool_stats(self.tracker.table)
+        """Statistics of the pool: see :func:`pool_stats`."""
+        return pool_stats(self.table)
 
     def get_state(self) -> dict[str, Any]:
         return {}
@@ -185,14 +255,17 @@ class ColumnScorer(LPScorer, ABC):
         """Nothing is kept."""
 
 
+_REPORTED = ("is_active", "completion_count", "lp_score", "success_rate_ema")
+
+
 def pool_stats(table: TaskTable) -> dict[str, float]:
     """What every scorer reports of its pool. Means are over the tasks with completions."""
-    with table:
-        active = table.active()
-        n = table.column("completion_count")[active]
-        progress = table.column("lp_score")[active]
-        success = table.column("success_rate_ema")[active]
-        probability = table.probability[active]
+    copy: Snapshot = snapshot(table, _REPORTED)
+    active = copy.active()
+    n, progress = copy.column("completion_count")[active], copy.column("lp_score")[active]
+    success = copy.column("success_rate_ema")[active]
+    weights, priors = copy.weights[active], copy.priors[active]
+    probability = table.samples.probabilities(weights, priors)
     measured = n > 0
     some = bool(measured.any())
     return {
@@ -234,23 +307,24 @@ class BidirectionalLPScorer(ColumnScorer):
         self._normalise = self.config.use_baseline_normalization
         self._theta = self.config.progress_smoothing
 
-    def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
+    def update_row(
+        self, row: memoryview[float], x: float, low: float, high: float, clock: int
+    ) -> None:
         if self._normalise:
-            if n == 0.0:
-                low, high = v[SCORE_LOW], v[SCORE_HIGH]
-                v[b + self._baseline] = min(x, low + BASELINE_LIMIT * (high - low))
-            x = max(x, v[b + self._baseline])
-        if n == 0.0:
-            v[b + self._fast] = v[b + self._slow] = x
+            if row[COMPLETION_COUNT] == 0.0:
+                row[self._baseline] = min(x, low + BASELINE_LIMIT * (high - low))
+            x = max(x, row[self._baseline])
+        if row[COMPLETION_COUNT] == 0.0:
+            row[self._fast] = row[self._slow] = x
         else:
-            v[b + self._fast] += self._alpha * (x - v[b + self._fast])
-            v[b + self._slow] += self._slow_alpha * (x - v[b + self._slow])
+            row[self._fast] += self._alpha * (x - row[self._fast])
+            row[self._slow] += self._slow_alpha * (x - row[self._slow])
 
-    def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        zero = v[b + self._baseline] if self._normalise else low
+    def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        zero = row[self._baseline] if self._normalise else low
         unit = 1.0 / (high - zero)
         return bidirectional_progress(
-            (v[b + self._fast] - zero) * unit, (v[b + self._slow] - zero) * unit, self._theta
+            (row[self._fast] - zero) * unit, (row[self._slow] - zero) * unit, self._theta
         )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
@@ -280,17 +354,18 @@ class SignedLPScorer(ColumnScorer):
         self._slow_alpha = self.config.ema_timescale * self.config.slow_timescale_factor
         self._theta = self.config.progress_smoothing
 
-    def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        if n == 0.0:
-            v[b + self._fast] = v[b + self._slow] = x
+    def update_row(
+        self, row: memoryview[float], x: float, low: float, high: float, clock: int
+    ) -> None:
+        if row[COMPLETION_COUNT] == 0.0:
+            row[self._fast] = row[self._slow] = x
         else:
-            v[b + self._fast] += self._alpha * (x - v[b + self._fast])
-            v[b + self._slow] += self._slow_alpha * (x - v[b + self._slow])
+            row[self._fast] += self._alpha * (x - row[self._fast])
+            row[self._slow] += self._slow_alpha * (x - row[self._slow])
 
-    def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
+    def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
         return (
-            1.0 / (1.0 + math.exp((v[b + self._slow] - v[b + self._fast]) / (high - low)))
-            + self._theta
+            1.0 / (1.0 + math.exp((row[self._slow] - row[self._fast]) / (high - low))) + self._theta
         )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
@@ -326,20 +401,22 @@ class BasicLPScorer(ColumnScorer):
             self.config.min_samples_for_lp,
         )
 
-    def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        if n == 0.0:
-            v[b + self._mean], v[b + self._square] = x, x * x
+    def update_row(
+        self, row: memoryview[float], x: float, low: float, high: float, clock: int
+    ) -> None:
+        if row[COMPLETION_COUNT] == 0.0:
+            row[self._mean], row[self._square] = x, x * x
         else:
-            alpha = basic_alpha(n, self._initial, self._decay)
-            v[b + self._mean] += alpha * (x - v[b + self._mean])
-            v[b + self._square] += alpha * (x * x - v[b + self._square])
+            alpha = basic_alpha(row[COMPLETION_COUNT], self._initial, self._decay)
+            row[self._mean] += alpha * (x - row[self._mean])
+            row[self._square] += alpha * (x * x - row[self._square])
 
-    def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        mean = v[b + self._mean]
-        deviation = math.sqrt(max(0.0, v[b + self._square] - mean * mean)) / (high - low)
+    def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        mean = row[self._mean]
+        deviation = math.sqrt(max(0.0, row[self._square] - mean * mean)) / (high - low)
         return (
             deviation
-            if v[b + 2] >= self._enough
+            if row[COMPLETION_COUNT] >= self._enough
             else (1.0 - self._blend) * deviation + self._blend * 0.5
         )
 
@@ -347,7 +424,7 @@ class BasicLPScorer(ColumnScorer):
         mean = rows[:, self._mean]
         deviation = np.sqrt(np.maximum(0.0, rows[:, self._square] - mean * mean)) / (high - low)
         return np.where(
-            rows[:, 2] >= self._enough,
+            rows[:, COMPLETION_COUNT] >= self._enough,
             deviation,
             (1.0 - self._blend) * deviation + self._blend * 0.5,
         )
@@ -369,229 +446,16 @@ class LearnabilityScorer(ColumnScorer):
         self._mean = at["success_mean"]
         self._alpha = self.config.ema_timescale
 
-    def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        old = v[b + self._mean] if n else 0.5 * (v[SCORE_LOW] + v[SCORE_HIGH])
-        v[b + self._mean] = old + self._alpha * (x - old)
+    def update_row(
+        self, row: memoryview[float], x: float, low: float, high: float, clock: int
+    ) -> None:
+        old = row[self._mean] if row[COMPLETION_COUNT] else 0.5 * (low + high)
+        row[self._mean] = old + self._alpha * (x - old)
 
-    def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        p = (v[b + self._mean] - low) / (high - low) if v[b + 2] else 0.5
+    def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        p = (row[self._mean] - low) / (high - low) if row[COMPLETION_COUNT] else 0.5
         return p * (1.0 - p)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        p = np.where(rows[:, 2] > 0, (rows[:, self._mean] - low) / (high - low), 0.5)
+        p = np.where(rows[:, COMPLETION_COUNT] > 0, (rows[:, self._mean] - low) / (high - low), 0.5)
         return p * (1.0 - p)
-
-
-# E[sigmoid(N(t, v))] is about sigmoid(t / sqrt(1 + πv/8)): MacKay, "The evidence framework applied
-# to classification networks", Neural Computation 4, 1992.
-_LOGISTIC_NORMAL = math.pi / 8.0
-# Where a default has no other source it is the middle of the range within which the simulated
-# learners do equally well, to 0.03 of the oracle's gain (docs/evidence.md).
-# of the prior log-odds: nearly every success rate is equally plausible, 0 and 1 a little more
-_VAR_LEVEL0 = 8.0
-_LEAST_VARIANCE = 0.02  # of an outcome: even a success that never failed carries some information
-_LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
-# Limits of the slope, in units of ema_timescale. Where the level is at its own limit the slope
-# would grow with every completion that says nothing new, and a task that changes after thousands of
-# them would be noticed too late. A slope below the lower limit is worth nothing anyway; the upper
-# one is ten times what is expected of a new task.
-_LEAST_SLOPE, _MOST_SLOPE = -0.5, 2.5
-_RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
-_LEAST_SLOPE_VARIANCE = 1e-12
-
-
-def expected_positive(mean: Any, deviation: Any, exp: Any) -> Any:
-    """E[max(s, 0)] for s ~ N(mean, deviation²):  m·Φ(m/σ) + σ·φ(m/σ).  ``exp`` is ``math.exp`` or
-    ``np.exp``.
-
-    Φ by Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.17, absolute error below
-    7.5e-8.
-    """
-    a = abs(mean / deviation)
-    density = 0.3989422804014327 * exp(-0.5 * a * a)
-    t = 1.0 / (1.0 + 0.2316419 * a)
-    tail = (
-        density
-        * t
-        * (
-            0.319381530
-            + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429)))
-        )
-    )
-    # E[max(s, 0)] of a mean m >= 0 is m + (that of -m), and that of -|m| is σ(φ(a) − a·(1 − Φ(a))).
-    rest = density - a * tail
-    return (
-        deviation * (rest + abs(rest)) * 0.5 + (mean + abs(mean)) * 0.5
-    )  # far out the approximation falls below 0
-
-
-def expected_gain(
-    level: Any, slope: Any, var_level: Any, var_slope: Any, exp: Any, sqrt: Any
-) -> Any:
-    """p (1 − p)² · E[max(slope, 0)]  with  p = sigmoid(level / sqrt(1 + π/8 · var_level)), for
-    floats and arrays.
-
-    dp/dn = p(1 − p)·slope is the logistic learning curve (Thurstone 1930): what one more completion
-    is expected to add to the success rate. The further factor (1 − p) is the room that is left.
-    """
-    p = 1.0 / (1.0 + exp(-level / sqrt(1.0 + _LOGISTIC_NORMAL * var_level)))
-    q = 1.0 - p
-    return p * q * q * expected_positive(slope, sqrt(var_slope), exp)
-
-
-def _rescaled(level: float, factor: float, offset: float) -> float:
-    """Log-odds of  factor · sigmoid(level) + offset."""
-    p = factor / (1.0 + math.exp(-level)) + offset
-    return math.log(p / (1.0 - p)) if 0.0 < p < 1.0 else math.copysign(_LEVEL_LIMIT, p - 0.5)
-
-
-class PosteriorLPScorer(ColumnScorer):
-    """Learning progress with error bars: a trend in log-odds, and the success that one more
-    completion is expected to add.
-
-    Per task θ, the log-odds of success, and β, its change per completion, with covariance P: an
-    extended Kalman filter, which for Bernoulli outcomes is dynamic logistic regression (West,
-    Harrison and Migon, "Dynamic generalized linear models and Bayesian forecasting", JASA 80,
-    1985). A completion y in [0, 1], Δ rounds after the last one:
-
-        predict   θ += β;   P00 += 2 P01 + P11 + q_θ Δ;   P01 += P11;   P11 += q_β
-        correct   p = sigmoid(θ / sqrt(1 + π/8 P00));   h = max(p(1 − p), 0.02)
-                  g = 1 / (1 + h P00);   e = (y − p) g
-                  θ += P00 e;   β += P01 e;   P00, P01 *= g;   P11 −= P01² h g
-
-    h is both dp/dθ and the variance of y, so that the innovation variance h² P00 + h gives the gain
-    P / (1 + h P00). A round is as many completions of the pool as it has tasks. The score is
-    :func:`expected_gain`, with P00 + q_θ Δ.
-
-    A new task has a wide prior, a task that is not tried widens again, and a task that pays at
-    random is known not to change: so no bonus is added for either. ``exploration_bonus`` is how
-    fast an untried task becomes unknown again (q_θ = 0.015 · bonus); α = ``ema_timescale`` is how
-    fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
-    change by q_β = (0.02 α)² per completion.
-
-    y is the score on the task's own scale, from the lowest score of the pool to the highest of the
-    task (but at least 2 % of the pool's range), so that tasks with small rewards count as much as
-    others. When the record of a task that had paid before rises, or the lowest score of the pool
-    falls, its success rate is moved to the new scale, as the scores are. The level stays within ±6,
-    the slope within −0.5 α and 2.5 α.
-    """
-
-    explores = True
-    columns = (
-        Column("level", "log-odds of success"),
-        Column("slope", "change of the level per completion"),
-        Column("var_level", "variance of the level"),
-        Column("cov_level_slope", "covariance of level and slope"),
-        Column("var_slope", "variance of the slope"),
-        Column("last_clock", "completions of the pool at the task's latest"),
-        Column("record", "highest score"),
-        Column("unit", "distance from origin to the score that counts as 1"),
-        Column("origin", "score that counts as 0: the lowest of the pool at the latest completion"),
-    )
-
-    def bind_columns(self, at: dict[str, int]) -> None:
-        self._level, self._slope = at["level"], at["slope"]
-        self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
-        self._last, self._record, self._unit, self._origin = (
-            at["last_clock"],
-            at["record"],
-            at["unit"],
-            at["origin"],
-        )
-        self._slope0 = 0.25 * self.config.ema_timescale
-        self._least_slope = _LEAST_SLOPE * self.config.ema_timescale
-        self._most_slope = _MOST_SLOPE * self.config.ema_timescale
-        self._var_slope0 = max((0.2 * self.config.ema_timescale) ** 2, _LEAST_SLOPE_VARIANCE)
-        self._level_drift = 0.015 * self.config.exploration_bonus
-        self._q_slope = (0.02 * self.config.ema_timescale) ** 2
-        self._header = self.tracker.table.header
-
-    def update_row(self, v: memoryview[float], b: int, x: float, n: float, clock: int) -> None:
-        if (
-            v[b + self._p11] == 0.0
-            # nothing is known here: at the first completion, or where only the documented row is
-            # shared
-        ):
-            level, slope, p00, p01, p11, age = (
-                0.0,
-                self._slope0,
-                _VAR_LEVEL0,
-                0.0,
-                self._var_slope0,
-                0.0,
-            )
-            origin = record = v[SCORE_LOW]
-            unit = 0.0
-        else:
-            level, slope = v[b + self._level], v[b + self._slope]
-            p00, p01, p11 = v[b + self._p00], v[b + self._p01], v[b + self._p11]
-            record, unit, origin = v[b + self._record], v[b + self._unit], v[b + self._origin]
-            age = (clock - v[b + self._last]) / (self._header[ACTIVE] or 1)
-        # the task's own scale
-        low = v[SCORE_LOW]
-        had_paid = record > origin
-        if x > record:  # comparisons, not min and max: this is on the path of every episode
-            record = x
-        new_unit = _RECORD_FLOOR * (v[SCORE_HIGH] - low)
-        if record - low > new_unit:
-            new_unit = record - low
-        if (had_paid and new_unit > unit) or (low < origin and unit > 0.0):
-            level = _rescaled(level, unit / new_unit, (origin - low) / new_unit)
-        y = (x - low) / new_unit if x > low else 0.0
-        # predict
-        level += slope
-        if level > _LEVEL_LIMIT:
-            level = _LEVEL_LIMIT
-        elif level < -_LEVEL_LIMIT:
-            level = -_LEVEL_LIMIT
-        p00 += 2.0 * p01 + p11 + self._level_drift * age
-        p01 += p11
-        p11 += self._q_slope
-        # correct
-        p = 1.0 / (1.0 + math.exp(-level / math.sqrt(1.0 + _LOGISTIC_NORMAL * p00)))
-        h = p * (1.0 - p)
-        if h < _LEAST_VARIANCE:
-            h = _LEAST_VARIANCE
-        g = 1.0 / (1.0 + h * p00)
-        e = (y - p) * g
-        slope += p01 * e
-        if slope < self._least_slope:
-            slope = self._least_slope
-        elif slope > self._most_slope:
-            slope = self._most_slope
-        level += p00 * e
-        if level > _LEVEL_LIMIT:
-            level = _LEVEL_LIMIT
-        elif level < -_LEVEL_LIMIT:
-            level = -_LEVEL_LIMIT
-        v[b + self._level] = level
-        v[b + self._slope] = slope
-        v[b + self._p00] = p00 * g
-        v[b + self._p01] = p01 * g
-        p11 -= p01 * p01 * h * g
-        v[b + self._p11] = _LEAST_SLOPE_VARIANCE if p11 < _LEAST_SLOPE_VARIANCE else p11
-        v[b + self._last] = clock
-        v[b + self._record], v[b + self._unit], v[b + self._origin] = record, new_unit, low
-
-    def score_row(self, v: memoryview[float], b: int, low: float, high: float, clock: int) -> float:
-        if v[b + self._p11] == 0.0:
-            return expected_gain(
-                0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt
-            )
-        age = (clock - v[b + self._last]) / (self._header[ACTIVE] or 1)
-        var_level = v[b + self._p00] + self._level_drift * age
-        return expected_gain(
-            v[b + self._level], v[b + self._slope], var_level, v[b + self._p11], math.exp, math.sqrt
-        )
-
-    def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        unseen = rows[:, self._p11] == 0.0
-        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (
-            self._level_drift / (self._header[ACTIVE] or 1)
-        )
-        slope, var_slope = rows[:, self._slope], rows[:, self._p11]
-        if unseen.any():
-            var_level = np.where(unseen, _VAR_LEVEL0, var_level)
-            slope = np.where(unseen, self._slope0, slope)
-            var_slope = np.where(unseen, self._var_slope0, var_slope)
-        return expected_gain(rows[:, self._level], slope, var_level, var_slope, np.exp, np.sqrt)

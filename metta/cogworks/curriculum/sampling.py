@@ -7,10 +7,67 @@ apart the result is uniform. ``n`` is at least 1.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Moments(NamedTuple):
+    """What a rule needs to know of the worth of all tasks: mean, standard deviation (0 where the
+    tasks differ by rounding only), largest, and a quantile."""
+
+    mean: float
+    spread: float
+    top: float
+    quantile: float
+
+
+def moments(worth: np.ndarray, quantile: float = 0.5) -> Moments:
+    """Of ``worth``, whose ``quantile`` is the one that is taken."""
+    mean = float(worth.mean())
+    centred = worth - mean
+    spread = float(np.sqrt(np.dot(centred, centred) / worth.size))
+    flat = spread <= _FLAT * max(1.0, float(np.abs(worth).max()))
+    top, at = float(worth.max()), float(np.quantile(worth, quantile))
+    return Moments(mean, 0.0 if flat else spread, top, at)
+
+
+def zscore_softmax_weights(worth: np.ndarray, m: Moments, amplification: float) -> np.ndarray:
+    """exp(amplification · (w − top) / spread): in proportion to :func:`zscore_softmax`."""
+    return _exp(amplification * (worth - m.top) / m.spread) if m.spread else np.ones_like(worth)
+
+
+def zscore_sigmoid_weights(worth: np.ndarray, m: Moments, amplification: float) -> np.ndarray:
+    """1 / (1 + exp(−amplification · z)): in proportion to :func:`zscore_sigmoid`."""
+    z = (worth - m.mean) / m.spread if m.spread else np.zeros_like(worth)
+    return _sigmoid(amplification * z)
+
+
+def quantile_sigmoid_weights(worth: np.ndarray, m: Moments, amplification: float) -> np.ndarray:
+    """1 / (1 + exp(−amplification · (w − quantile) / spread)): in proportion to
+    :func:`quantile_sigmoid`."""
+    z = (worth - m.quantile) / m.spread if m.spread else np.zeros_like(worth)
+    return _sigmoid(amplification * z)
+
+
+def temperature_softmax_weights(worth: np.ndarray, m: Moments, temperature: float) -> np.ndarray:
+    """exp((w − top) / temperature): in proportion to :func:`temperature_softmax`."""
+    return _exp((worth - m.top) / temperature)
+
+
+def power_weights(worth: np.ndarray, scale: float, exponent: float) -> np.ndarray:
+    """(max(w, 0) / scale)^exponent: in proportion to :func:`power`; for ``exponent`` 0, 1 where
+    w > 0."""
+    positive = np.maximum(worth, 0.0) / scale
+    if exponent == 0.0:
+        return (positive > 0.0).astype(np.float64)
+    return np.minimum(_raised(positive, exponent), _MOST_WEIGHT)
+
 
 # Below this spread, relative to the magnitude, differences between tasks are rounding.
 _FLAT = 1e-12
+_MOST_EXPONENT = 500.0  # of e: far from overflow, also of a sum over all tasks
+_MOST_WEIGHT = 1e280  # the same
 
 
 def uniform(n: int) -> np.ndarray:
@@ -98,8 +155,12 @@ def mix_uniform(p: np.ndarray, rate: float) -> np.ndarray:
     return (1.0 - rate) * p + rate / p.size
 
 
+def _exp(x: np.ndarray) -> np.ndarray:
+    return np.exp(np.minimum(x, _MOST_EXPONENT))
+
+
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.clip(x, -500.0, 500.0)))
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -_MOST_EXPONENT, _MOST_EXPONENT)))
 
 
 def _normalised(weight: np.ndarray) -> np.ndarray:

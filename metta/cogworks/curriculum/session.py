@@ -71,11 +71,12 @@ class Lock:
     ``depth`` is how often the current holder has taken it; only the holder may read it.
     """
 
-    __slots__ = ("__weakref__", "_fd", "_thread", "depth")
+    __slots__ = ("__weakref__", "_fd", "_owner", "_thread", "depth")
 
     def __init__(self, fd: int | None = None):
         self._fd = fd
         self._thread = threading.RLock()
+        self._owner = 0
         self.depth = 0
         _LOCKS.add(self)
 
@@ -88,15 +89,33 @@ class Lock:
                 fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _MUTEX)
             except BaseException as error:  # noqa: BLE001 - raised again there
                 self._not_taken(error)
+        self._owner = threading.get_ident()
         self.depth += 1
 
     def release(self) -> None:
         """Give the lock back."""
         self.depth -= 1
+        if self.depth == 0:
+            self._owner = 0
         try:
             if self.depth == 0 and self._fd is not None and self._fd != _CLOSED:
                 fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _MUTEX)
         finally:
+            self._thread.release()
+
+    @property
+    def owned(self) -> bool:
+        """Whether this thread holds it."""
+        return self._owner == threading.get_ident()
+
+    def release_all(self) -> None:
+        """Give the lock back, however often it was taken. May be called twice."""
+        if self._owner != threading.get_ident():
+            return
+        if self._fd is not None and self._fd != _CLOSED:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _MUTEX)
+        depth, self.depth, self._owner = self.depth, 0, 0
+        for _ in range(depth):
             self._thread.release()
 
     def __enter__(self) -> Lock:

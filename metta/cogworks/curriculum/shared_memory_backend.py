@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -130,23 +130,18 @@ class TableBackend(TaskMemoryBackend, ABC):
         extra_columns: int,
         extra_bytes: int,
     ):
-        for name, value, least in (
-            ("max_tasks", max_tasks, 1),
-            ("task_struct_size", task_struct_size, TASK_STRUCT_SIZE),
-            ("completion_history_size", completion_history_size, 1),
-            ("extra_columns", extra_columns, 0),
-            ("extra_bytes", extra_bytes, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(
-                    f"{name}={value!r} is not allowed: give an integer of at least {least}"
-                )
-        self.max_tasks = int(max_tasks)
-        self.task_struct_size = int(task_struct_size)
-        self.completion_history_size = int(completion_history_size)
-        self.row_size = self.task_struct_size + int(extra_columns)
-        self.history_offset = _aligned(int(extra_bytes))
-        self.rows_offset = self.history_offset + _aligned(8 * self.completion_history_size)
+        self.max_tasks = checked_integer("max_tasks", max_tasks, 1)
+        self.task_struct_size = checked_integer(
+            "task_struct_size", task_struct_size, TASK_STRUCT_SIZE
+        )
+        self.completion_history_size = checked_integer(
+            "completion_history_size", completion_history_size, 1
+        )
+        extra_columns = checked_integer("extra_columns", extra_columns, 0)
+        extra_bytes = checked_integer("extra_bytes", extra_bytes, 0)
+        self.row_size = self.task_struct_size + extra_columns
+        self.history_offset = aligned(extra_bytes)
+        self.rows_offset = self.history_offset + aligned(8 * self.completion_history_size)
         self.nbytes = self.rows_offset + 8 * self.row_size * self.max_tasks
 
     def _attach(self, memory: memoryview, lock: Lock, created: bool) -> None:
@@ -215,6 +210,7 @@ class SharedMemoryBackend(TableBackend):
         extra_columns: int = 0,
         extra_bytes: int = 0,
         layout: str = "",
+        identity: Mapping[str, Any] | None = None,
     ):
         super().__init__(
             max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes
@@ -229,6 +225,7 @@ class SharedMemoryBackend(TableBackend):
                 "completion_history_size": self.completion_history_size,
                 "row_size": self.row_size,
                 "layout": layout,
+                "identity": dict(identity or {}),
             },
         )
         self._release = weakref.finalize(self, self._session.release, wait=False)
@@ -240,84 +237,15 @@ class SharedMemoryBackend(TableBackend):
             self._session.release()
 
 
-class MirrorLock:
-    """Lock of a row-only backend: copies its rows into a local table when taken, and the changed
-    ones back when released.
-
-    Columns beyond the backend's ``task_struct_size`` stay in this process. ``on_change`` is called,
-    with the lock held, when another process has changed which tasks there are.
-    """
-
-    def __init__(
-        self, backend: TaskMemoryBackend, local: LocalMemoryBackend, on_change: Callable[[], None]
-    ):
-        self._backend, self._local, self._on_change = backend, local, on_change
-        self._width = min(backend.task_struct_size, local.row_size)
-        self._hold: AbstractContextManager[Any] | None = None
-
-    @property
-    def depth(self) -> int:
-        """How often the current holder has taken the lock."""
-        return self._local.lock.depth
-
-    def acquire(self) -> None:
-        """Wait for both locks, then read."""
-        self._local.lock.acquire()
-        if self.depth > 1:
-            return
-        try:
-            hold = self._backend.acquire_lock()
-            hold.__enter__()
-            self._hold = hold
-            if self._pull():
-                self._on_change()
-        except BaseException:
-            self._give_back()
-            raise
-
-    def release(self) -> None:
-        """Write, then give both locks back."""
-        try:
-            if self.depth == 1:
-                self._push()
-        finally:
-            self._give_back()
-
-    def _give_back(self) -> None:
-        hold = self._hold
-        if self.depth == 1 and hold is not None:
-            self._hold = None
-            hold.__exit__(None, None, None)
-        self._local.lock.release()
-
-    def __enter__(self) -> MirrorLock:
-        self.acquire()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def _pull(self) -> bool:
-        rows = np.stack(
-            [self._backend.get_task_data(i)[: self._width] for i in range(self._backend.max_tasks)]
-        )
-        own = self._local.rows[:, : self._width]
-        identity = [BASE_COLUMNS.index("task_id"), BASE_COLUMNS.index("is_active")]
-        changed = (rows[:, identity] != own[:, identity]).any(axis=1)
-        own[:] = rows
-        self._local.rows[changed, self._width :] = (
-            0.0  # what was known here of the slot's former task
-        )
-        self._local.get_completion_history()[:] = self._backend.get_completion_history()
-        return bool(changed.any())
-
-    def _push(self) -> None:
-        for index in range(self._backend.max_tasks):
-            row, own = self._backend.get_task_data(index), self._local.rows[index, : self._width]
-            if not np.array_equal(row[: self._width], own):
-                row[: self._width] = own
-        self._backend.get_completion_history()[:] = self._local.get_completion_history()
+def checked_integer(name: str, value: Any, least: int) -> int:
+    """``value`` as an int. Raises ValueError, naming the parameter, if it is not an integer of at
+    least ``least``."""
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_integer or value < least:
+        raise ValueError(f"{name}={value!r} is not allowed: give an integer of at least {least}")
+    return int(value)
 
 
-def _aligned(nbytes: int) -> int:
+def aligned(nbytes: int) -> int:
+    """The next multiple of 64."""
     return (nbytes + 63) // 64 * 64

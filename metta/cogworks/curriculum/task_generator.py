@@ -44,19 +44,16 @@ from metta.cogworks.curriculum.task_config import (
     resolve_class,
 )
 from metta.cogworks.curriculum.task_values import (
-    MAX_TASK_ID,
-    TO_UNIT,
     Axis,
     BucketValue,
     Setting,
     Span,
     TaskRandom,
-    mix64,
     normalise_bucket,
     salt_of,
     task_seed,
-    validate_task_id,
 )
+from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, TO_UNIT, mix64, validate_task_id
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.curriculum import CurriculumAlgorithmConfig, CurriculumConfig

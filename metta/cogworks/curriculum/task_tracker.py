@@ -1,6 +1,6 @@
 """What is known of each task: creation, completions, averages. One tracker for every backend.
 
-The tracker records into the rows of a :class:`~metta.cogworks.curriculum.task_table.TaskTable`; it
+The tracker records into the rows of a :class:`~metta.cogworks.curriculum.pool.table.TaskTable`; it
 keeps no state of its own.
 """
 
@@ -9,27 +9,38 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from metta.cogworks.curriculum.pool.exclusive import exclusive
+from metta.cogworks.curriculum.pool.layout import (
+    COMPLETION_COUNT,
+    EMA_SQUARED,
+    LAST_SCORE,
+    LP_SCORE,
+    REWARD_EMA,
+    SUCCESS_RATE_EMA,
+    SUCCESS_THRESHOLD,
+    TOTAL_SCORE,
+    TOTAL_SQUARED,
+    Column,
+    TableLayout,
+)
+from metta.cogworks.curriculum.pool.saved import fitted, to_state
+from metta.cogworks.curriculum.pool.snapshot import snapshot
+from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.shared_memory_backend import (
     TASK_STRUCT_SIZE,
     LocalMemoryBackend,
     SharedMemoryBackend,
     TaskMemoryBackend,
     TaskState,
+    checked_integer,
 )
-from metta.cogworks.curriculum.task_table import (
-    CLOCK,
-    HISTORY,
-    TOTAL_SQUARED,
-    Column,
-    TableLayout,
-    TaskTable,
-)
-from metta.cogworks.curriculum.task_values import MAX_TASK_ID, validate_task_id
+from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
 
 # Larger scores would overflow when squared and summed; no reward is near it.
 MAX_ABS_SCORE = 1e100
@@ -95,6 +106,11 @@ class TaskTracker:
         slice_axes: how many slice values are kept per task.
         success_alpha: weight of the latest completion in ``success_rate_ema``; None means
             ``ema_alpha``.
+        identity: what else must be equal in all processes that share the memory, by name: what its
+            numbers mean.
+
+    Raises:
+        TypeError, ValueError: an argument that cannot be; the message names it and what is allowed.
     """
 
     def __init__(
@@ -112,39 +128,38 @@ class TaskTracker:
         columns: Sequence[Column] = (),
         slice_axes: int = 0,
         success_alpha: float | None = None,
+        identity: Mapping[str, Any] | None = None,
     ):
-        if not 0.0 < ema_alpha <= 1.0:
-            raise ValueError(
-                f"ema_alpha={ema_alpha!r} is not allowed: give a number above 0, at most 1"
-            )
-        if backend is not None:
-            max_memory_tasks, task_struct_size = backend.max_tasks, backend.task_struct_size
-            completion_history_size = backend.completion_history_size
-        layout = TableLayout(
-            max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
+        self.ema_alpha = _share("ema_alpha", ema_alpha)
+        self.success_alpha = _share(
+            "success_alpha", ema_alpha if success_alpha is None else success_alpha
         )
+        self.default_success_threshold = _finite(
+            "default_success_threshold", default_success_threshold
+        )
+        self.default_generator_type = _finite("default_generator_type", default_generator_type)
         if backend is None:
-            extra = {"extra_columns": layout.extra_columns, "extra_bytes": layout.extra_bytes}
-            if use_shared_memory:
-                backend = SharedMemoryBackend(
-                    max_memory_tasks,
-                    session_id,
-                    task_struct_size,
-                    completion_history_size,
-                    layout=layout.describe(),
-                    **extra,
-                )
-            else:
-                backend = LocalMemoryBackend(
-                    max_memory_tasks, task_struct_size, completion_history_size, **extra
-                )
+            layout = _layout(
+                max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
+            )
+            backend = _make_backend(layout, use_shared_memory, session_id, identity)
+        elif not isinstance(backend, TaskMemoryBackend):
+            raise TypeError(
+                f"backend={backend!r} is a {type(backend).__name__}: give a TaskMemoryBackend, or "
+                "None to have one made"
+            )
+        else:
+            layout = _layout(
+                backend.max_tasks,
+                columns,
+                slice_axes,
+                backend.task_struct_size,
+                backend.completion_history_size,
+            )
         self._backend = backend
         self.table = TaskTable(layout, backend)
-        self.ema_alpha = ema_alpha
-        self.success_alpha = ema_alpha if success_alpha is None else success_alpha
-        self.default_success_threshold = default_success_threshold
-        self.default_generator_type = default_generator_type
         self._total_squared = self.table.offset(TOTAL_SQUARED)
+        self._completing = -1
 
     @property
     def backend(self) -> TaskMemoryBackend:
@@ -156,6 +171,7 @@ class TaskTracker:
         """Name under which other processes open the same memory; None if they cannot."""
         return self._backend.session_id if isinstance(self._backend, SharedMemoryBackend) else None
 
+    @exclusive
     def track_task_creation(
         self,
         task_id: int,
@@ -164,30 +180,32 @@ class TaskTracker:
         generator_type: float | None = None,
     ) -> None:
         """Begin to track a task; one that is tracked already is left as it is. A full tracker
-        forgets its oldest task."""
+        forgets its oldest task.
+
+        Raises:
+            ValueError: an id that cannot be one, or a value that is not a finite number.
+        """
         task_id = validate_task_id(task_id)
-        fields = {
-            "success_threshold": self.default_success_threshold
-            if success_threshold is None
-            else success_threshold,
-            "seed": float(task_id) if seed is None else seed,
-            "generator_type": self.default_generator_type
-            if generator_type is None
-            else generator_type,
+        given = {
+            "success_threshold": (success_threshold, self.default_success_threshold),
+            "seed": (seed, float(task_id)),
+            "generator_type": (generator_type, self.default_generator_type),
         }
-        with self.table:
-            self._ensure(task_id, fields)
+        self._ensure(
+            task_id,
+            {n: d if value is None else _finite(n, value) for n, (value, d) in given.items()},
+        )
 
     def _ensure(self, task_id: int, fields: dict[str, float]) -> int:
         table = self.table
         slot = table.find(task_id)
         if slot < 0:
-            active = table.active()
-            if active.all():
+            if table.header.active_count == table.layout.max_tasks:
                 table.remove(int(np.argmin(table.column("creation_time"))))
             slot = table.insert(task_id, fields)
         return slot
 
+    @exclusive
     def update_task_performance(
         self,
         task_id: int,
@@ -197,68 +215,100 @@ class TaskTracker:
     ) -> None:
         """Record a completion. A task that is not tracked yet is tracked from now on.
 
-        Raises ValueError for a score that is not finite or an id that cannot be one; nothing
-        changes then.
+        From within an algorithm that is being told of this completion by its curriculum, which has
+        recorded it already, the completion is not counted again.
+
+        Raises:
+            ValueError: a score that is not finite or an id that cannot be one; nothing changes.
         """
         task_id, score = validate_completion(task_id, score)
         lp_score = None if lp_score is None else validate_score(task_id, lp_score)
-        with self.table as table:
-            slot = table.find(task_id)
-            if slot < 0:
-                threshold = (
-                    self.default_success_threshold
-                    if success_threshold is None
-                    else success_threshold
-                )
-                slot = self._ensure(task_id, {"success_threshold": threshold})
-            b = table.save_row(slot)
-            if success_threshold is not None:
-                table.values[b + 8] = success_threshold
-            self.record_at(b, score)
-            if lp_score is not None:
-                table.values[b + 4] = lp_score
-            table.commit()
+        if success_threshold is not None:
+            success_threshold = _finite("success_threshold", success_threshold)
+        table = self.table
+        slot = table.find(task_id)
+        if slot < 0:
+            threshold = success_threshold
+            if threshold is None:
+                threshold = self.default_success_threshold
+            slot = self._ensure(task_id, {"success_threshold": threshold})
+        begun = table.begin()
+        row = table.save_row(slot)
+        if success_threshold is not None:
+            row[SUCCESS_THRESHOLD] = success_threshold
+        if task_id != self._completing:
+            self.record(row, score)
+        if lp_score is not None:
+            row[LP_SCORE] = lp_score
+        table.commit(begun)
 
-    def record_at(self, base: int, score: float) -> None:
-        """Add one completion to the row at ``base``, which is journaled. Lock held. The averages
-        begin at the first score."""
-        table, alpha = self.table, self.ema_alpha
-        v, b, header = table.values, base, table.header
-        n, squared = v[b + 2], score * score
-        success = 1.0 if score >= v[b + 8] else 0.0
+    def record(self, row: memoryview[float], score: float) -> None:
+        """Add one completion to a journaled row. Lock held. The averages begin at the first
+        score."""
+        alpha, n, squared = self.ema_alpha, row[COMPLETION_COUNT], score * score
+        success = 1.0 if score >= row[SUCCESS_THRESHOLD] else 0.0
         if n == 0.0:
-            v[b + 3], v[b + 5], v[b + 11] = score, success, squared
+            row[REWARD_EMA], row[SUCCESS_RATE_EMA], row[EMA_SQUARED] = score, success, squared
         else:
-            v[b + 3] += alpha * (score - v[b + 3])
-            v[b + 5] += self.success_alpha * (success - v[b + 5])
-            v[b + 11] += alpha * (squared - v[b + 11])
-        v[b + 2] = n + 1.0
-        v[b + 6] += score
-        v[b + 7] = score
-        v[b + self._total_squared] += squared
-        recorded = header[HISTORY]
-        v[table.history_base + recorded % table.history_size] = score
-        header[HISTORY] = recorded + 1
-        header[CLOCK] += 1
+            row[REWARD_EMA] += alpha * (score - row[REWARD_EMA])
+            row[SUCCESS_RATE_EMA] += self.success_alpha * (success - row[SUCCESS_RATE_EMA])
+            row[EMA_SQUARED] += alpha * (squared - row[EMA_SQUARED])
+        row[COMPLETION_COUNT] = n + 1.0
+        row[TOTAL_SCORE] += score
+        row[LAST_SCORE] = score
+        row[self._total_squared] += squared
+        self.table.header.log_score(score)
 
+    @contextmanager
+    def completing(self, task_id: int) -> Iterator[None]:
+        """While an algorithm is told of a completion that was recorded already. Lock held."""
+        before, self._completing = self._completing, task_id
+        try:
+            yield
+        finally:
+            self._completing = before
+
+    @exclusive
     def update_lp_score(self, task_id: int, lp_score: float) -> None:
         """Set a task's learning progress; a task that is not tracked is ignored."""
         task_id, lp_score = validate_task_id(task_id), validate_score(task_id, lp_score)
-        with self.table as table:
-            slot = table.find(task_id)
-            if slot >= 0:
-                table.values[table.base(slot) + 4] = lp_score
+        slot = self.table.find(task_id)
+        if slot >= 0:
+            self._set(slot, LP_SCORE, lp_score)
 
+    @exclusive
     def get_column(self, task_id: int, name: str) -> float:
-        """A declared column of a task. Raises KeyError for a task or column that does not exist."""
-        with self.table as table:
-            return table.values[table.base(self._slot(task_id)) + table.offset(name)]
+        """A column of a task. Raises KeyError for a task or column that does not exist."""
+        return self.table.row(self._slot(task_id))[self.table.offset(name)]
 
+    @exclusive
     def set_column(self, task_id: int, name: str, value: float) -> None:
-        """Set a declared column of a task. Raises KeyError for a task or column that does not
-        exist."""
-        with self.table as table:
-            table.values[table.base(self._slot(task_id)) + table.offset(name)] = float(value)
+        """Set a column that a component declared.
+
+        Raises:
+            KeyError: the task is not tracked, or there is no such column.
+            ValueError: the column is the table's own, or cannot hold the value.
+        """
+        slot, layout = self._slot(task_id), self.table.layout
+        column = layout.column(name)
+        if name not in layout.settable:
+            allowed = ", ".join(sorted(layout.settable)) or "none here"
+            raise ValueError(
+                f"column {name!r} is kept by the tracker and cannot be set: declared columns can "
+                f"({allowed})"
+            )
+        value = _finite(f"column {name!r}", value)
+        if not column.low <= value <= column.high:
+            raise ValueError(
+                f"column {name!r} cannot hold {value}: it is declared from {column.low:g} to "
+                f"{column.high:g}"
+            )
+        self._set(slot, layout.offset(name), value)
+
+    def _set(self, slot: int, column: int, value: float) -> None:
+        begun = self.table.begin()
+        self.table.save_row(slot)[column] = value
+        self.table.commit(begun)
 
     def _slot(self, task_id: int) -> int:
         slot = self.table.find(validate_task_id(task_id))
@@ -266,11 +316,11 @@ class TaskTracker:
             raise KeyError(f"task {task_id} is not tracked: track_task_creation({task_id}) first")
         return slot
 
+    @exclusive
     def get_task_state(self, task_id: int) -> TaskState | None:
         """The task's row, or None if it is not tracked."""
-        with self.table as table:
-            slot = table.find(validate_task_id(task_id))
-            return None if slot < 0 else table.state(slot)
+        slot = self.table.find(validate_task_id(task_id))
+        return None if slot < 0 else self.table.state(slot)
 
     def get_task_stats(self, task_id: int) -> dict[str, float] | None:
         """Statistics of a task, or None if it is not tracked. ``mean_score`` is 0 before the first
@@ -295,42 +345,98 @@ class TaskTracker:
 
     def get_all_tracked_tasks(self) -> list[int]:
         """Ids of the tracked tasks, in the order of their slots."""
-        with self.table as table:
-            return table.task_ids().tolist()
+        copy = snapshot(self.table, ("task_id", "is_active"))
+        return copy.column("task_id")[copy.active()].astype(np.int64).tolist()
 
+    @exclusive
     def remove_task(self, task_id: int) -> None:
         """Stop tracking a task; one that is not tracked is ignored. Its completions still count in
         the totals."""
-        with self.table as table:
-            slot = table.find(validate_task_id(task_id))
-            if slot >= 0:
-                table.remove(slot)
+        slot = self.table.find(validate_task_id(task_id))
+        if slot >= 0:
+            self.table.remove(slot)
 
     def get_global_stats(self) -> dict[str, float]:
         """Totals over all tasks. ``mean_recent_score`` is over the last ``completion_history_size``
         completions."""
-        with self.table as table:
-            recent = table.recent_scores()
-            tracked, completed = table.task_ids().size, table.completed()
+        copy = snapshot(self.table, ("completion_count",))
+        recent, counters = copy.recent_scores(), copy.counters
+        completed = counters["closed_completed"] + copy.column("completion_count").sum()
         return {
             "mean_recent_score": float(recent.mean()) if recent.size else 0.0,
-            "total_tracked_tasks": float(tracked),
+            "total_tracked_tasks": float(counters["active"]),
             "total_completions": float(completed),
         }
 
     def get_state(self) -> dict[str, Any]:
         """Everything in the table, as plain arrays, numbers and strings."""
-        with self.table as table:
-            return table.get_state()
+        return to_state(snapshot(self.table))
 
+    @exclusive
     def load_state(self, state: dict[str, Any]) -> None:
         """Replace the table by a saved one; ValueError, and no change, if it does not fit."""
-        with self.table as table:
-            table.load_state(state)
+        self.table.replace(fitted(state, self.table.layout))
 
     def cleanup_shared_memory(self) -> None:
         """Let go of the memory; the last process out removes it. Idempotent."""
         self._backend.cleanup()
+
+
+def _layout(
+    max_tasks: int,
+    columns: Sequence[Column],
+    slice_axes: int,
+    task_struct_size: int,
+    history_size: int,
+) -> TableLayout:
+    if not all(isinstance(column, Column) for column in columns):
+        raise TypeError(
+            f"columns={columns!r} is not allowed: give Column(name, description) objects"
+        )
+    return TableLayout(
+        checked_integer("max_memory_tasks", max_tasks, 1),
+        columns,
+        checked_integer("slice_axes", slice_axes, 0),
+        checked_integer("task_struct_size", task_struct_size, TASK_STRUCT_SIZE),
+        checked_integer("completion_history_size", history_size, 1),
+    )
+
+
+def _make_backend(
+    layout: TableLayout,
+    shared: bool,
+    session_id: str | None,
+    identity: Mapping[str, Any] | None,
+) -> TaskMemoryBackend:
+    sizes = (layout.task_struct_size, layout.completion_history_size)
+    extra = {"extra_columns": layout.extra_columns, "extra_bytes": layout.extra_bytes}
+    if not shared:
+        return LocalMemoryBackend(layout.max_tasks, *sizes, **extra)
+    return SharedMemoryBackend(
+        layout.max_tasks,
+        session_id,
+        *sizes,
+        layout=layout.describe(),
+        identity=identity,
+        **extra,
+    )
+
+
+def _finite(name: str, value: Any) -> float:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if not is_number or isinstance(value, bool) or not abs(value) < MAX_ABS_SCORE:
+        raise ValueError(
+            f"{name}={value!r} is not allowed: give a finite number of magnitude below "
+            f"{MAX_ABS_SCORE:g}"
+        )
+    return float(value)
+
+
+def _share(name: str, value: Any) -> float:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if not is_number or isinstance(value, bool) or not 0.0 < value <= 1.0:
+        raise ValueError(f"{name}={value!r} is not allowed: give a number above 0, at most 1")
+    return float(value)
 
 
 def create_task_tracker(

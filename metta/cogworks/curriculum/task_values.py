@@ -20,7 +20,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator, model_serializer, model_validator
 
 from metta.cogworks.curriculum.task_config import (
@@ -30,45 +29,18 @@ from metta.cogworks.curriculum.task_config import (
     locate,
     plain,
 )
-
-MAX_TASK_ID = 2**53 - 1  # the largest integer up to which a float64 column holds every one exactly
-
-
-def validate_task_id(task_id: Any) -> int:
-    """`task_id` as an int; integral numpy numbers and floats count as integers.
-
-    Raises:
-        ValueError: it is not a number, or a boolean, fractional, negative, or above 2^53 − 1.
-    """
-    if type(task_id) is int and 0 <= task_id <= MAX_TASK_ID:
-        return task_id
-    is_number = isinstance(task_id, int | float | np.integer | np.floating) and not isinstance(
-        task_id, bool
-    )
-    if not is_number or not 0 <= task_id <= MAX_TASK_ID or task_id != int(task_id):
-        raise ValueError(
-            f"task id {task_id!r} is not valid: task ids are integers from 0 to 2^53 − 1 = "
-            f"{MAX_TASK_ID}"
-        )
-    return int(task_id)
-
+from metta.cogworks.curriculum.tasks.ids import (
+    GOLDEN,
+    TO_UNIT,
+    mix64,
+)
 
 # ---------------------------------------------------------------------------------------------- ran
 
 _MASK = 2**64 - 1
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the increment of splitmix64
-TO_UNIT = 2.0**-53
 SPAN_BINS = (
     4  # in statistics: enough to see a trend, few enough to keep the number of metrics bounded
 )
-
-
-def mix64(x: int) -> int:
-    """The finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014): a bijection of 64-bit
-    integers, well mixed."""
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
-    return x ^ (x >> 31)
 
 
 def salt_of(name: str) -> int:
@@ -76,7 +48,7 @@ def salt_of(name: str) -> int:
 
 
 def task_seed(task_id: int) -> int:
-    return mix64((task_id + 1) * _GOLDEN & _MASK)
+    return mix64((task_id + 1) * GOLDEN & _MASK)
 
 
 class TaskRandom:
@@ -94,7 +66,7 @@ class TaskRandom:
         self._state = seed
 
     def _next(self) -> int:
-        self._state = (self._state + _GOLDEN) & _MASK
+        self._state = (self._state + GOLDEN) & _MASK
         return mix64(self._state)
 
     def random(self) -> float:
@@ -289,7 +261,7 @@ class _SpanSetting:
             return range(int(span.min), int(span.max) + 1)
         return (
             span.min,
-            span.at(_GOLDEN),
+            span.at(GOLDEN),
             span.max,
         )  # a point inside that is hardly ever a round number
 

@@ -23,7 +23,7 @@ from metta.cogworks.curriculum import (
     TaskMemoryBackend,
     TaskTracker,
 )
-from metta.cogworks.curriculum.task_table import SCORE_HIGH, SCORE_LOW
+from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT
 
 
 class DictScorer(LPScorer):
@@ -110,12 +110,12 @@ class StepScorer(ColumnScorer):
     def bind_columns(self, at: dict[str, int]) -> None:
         self._previous, self._latest = at["previous"], at["latest"]
 
-    def update_row(self, v: memoryview, b: int, x: float, n: float, clock: int) -> None:
-        v[b + self._previous] = v[b + self._latest] if n else x
-        v[b + self._latest] = x
+    def update_row(self, row: memoryview, x: float, low: float, high: float, clock: int) -> None:
+        row[self._previous] = row[self._latest] if row[COMPLETION_COUNT] else x
+        row[self._latest] = x
 
-    def score_row(self, v: memoryview, b: int, low: float, high: float, clock: int) -> float:
-        return abs(v[b + self._latest] - v[b + self._previous]) / (high - low)
+    def score_row(self, row: memoryview, low: float, high: float, clock: int) -> float:
+        return abs(row[self._latest] - row[self._previous]) / (high - low)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         return np.abs(rows[:, self._latest] - rows[:, self._previous]) / (high - low)
@@ -125,7 +125,7 @@ class BrokenScorer(StepScorer):
     """Scores NaN once a task has two completions."""
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        return np.where(rows[:, 2] > 1, np.nan, 1.0)
+        return np.where(rows[:, COMPLETION_COUNT] > 1, np.nan, 1.0)
 
 
 class RareFirstConfig(CurriculumAlgorithmConfig):
@@ -229,7 +229,7 @@ class FileBackend(TaskMemoryBackend):
 
 def score_range(tracker: TaskTracker) -> tuple[float, float]:
     """The range of scores that a tracker's pool has seen."""
-    return tracker.table.values[SCORE_LOW], tracker.table.values[SCORE_HIGH]
+    return tracker.table.header.score_range
 
 
 def work(config: CurriculumConfig, episodes: int) -> None:

@@ -19,7 +19,6 @@ from metta.cogworks.curriculum import (
     LearningProgressConfig,
     TaskTracker,
 )
-from metta.cogworks.curriculum.task_table import SCORE_HIGH, SCORE_LOW
 from tests.cogworks.curriculum.states import as_json, only_plain
 
 Completions = list[tuple[int, float]]
@@ -146,10 +145,10 @@ class ScorerContract:
             for task_id, score in completions(5, 40, low=low, high=high):
                 algorithm.update_task_performance(task_id, score)
                 with table:
-                    bounds = table.values[SCORE_LOW], table.values[SCORE_HIGH]
-                    rows = scorer.score_rows(table.rows, *bounds, table.clock)
+                    bounds = table.header.score_range
+                    rows = scorer.score_rows(table.rows, *bounds, table.header.clock)
                     singles = [
-                        scorer.score_row(table.values, table.base(slot), *bounds, table.clock)
+                        scorer.score_row(table.row(slot), *bounds, table.header.clock)
                         for slot in range(8)
                     ]
                 assert rows.shape == (8,)

@@ -19,29 +19,19 @@ from processes import (
     trace_opcodes,
 )
 
-from experiments.stress import pool_faults, run, torn_rows
+from experiments.stress import run, torn_rows
 from metta.cogworks.curriculum import (
     Curriculum,
     CurriculumConfig,
     CurriculumTask,
     DiscreteRandomConfig,
     LearningProgressConfig,
+    TableBackend,
 )
+from metta.cogworks.curriculum.pool.checks import pool_faults
+from metta.cogworks.curriculum.pool.layout import CLOCK, EPOCH, REFRESHED
+from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.session import list_sessions, new_session_id
-from metta.cogworks.curriculum.task_table import (
-    CLOCK,
-    EPOCH,
-    EVICTED,
-    INVALID,
-    JOURNAL,
-    REFRESHED,
-    SCORE_HIGH,
-    SCORE_LOW,
-    STAGE,
-    STALE,
-    TOMBSTONES,
-    TaskTable,
-)
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -68,6 +58,30 @@ def table_of(curriculum: Curriculum) -> TaskTable:
     return curriculum.algorithm.task_tracker.table
 
 
+def memory_of(curriculum: Curriculum) -> memoryview:
+    """All bytes of a pool."""
+    backend = curriculum.tracker.backend
+    assert isinstance(backend, TableBackend)
+    return backend.memory
+
+
+def words(curriculum: Curriculum) -> memoryview:
+    """The same as int64."""
+    memory = memory_of(curriculum)
+    return memory[: len(memory) // 8 * 8].cast("q")
+
+
+def describe(curriculum: Curriculum, task_id: int) -> None:
+    with table_of(curriculum) as table:
+        table.describe(table.find(task_id), "", ())
+
+
+def completed(curriculum: Curriculum) -> int:
+    with table_of(curriculum) as table:
+        in_pool = int(table.column("completion_count").sum())
+        return table.header.counters()["closed_completed"] + in_pool
+
+
 ONES = (1.0, 1.0, 1.0)
 
 
@@ -80,7 +94,7 @@ def used_pool(
     ).with_session(new_session_id())
     curriculum = Curriculum(config)
     for task_id in list(curriculum.probabilities())[1:]:
-        curriculum._describe(task_id)
+        describe(curriculum, task_id)
         curriculum.update_tasks([task_id] * 3, scores)
     return curriculum
 
@@ -88,25 +102,17 @@ def used_pool(
 class Snapshot:
     """All bytes of a pool, and what may change in it only as a whole."""
 
-    def __init__(self, table: TaskTable):
-        with table:
-            self.bytes = bytes(table._bytes)
+    def __init__(self, curriculum: Curriculum):
+        with table_of(curriculum) as table:
+            self.bytes = bytes(memory_of(curriculum))
             self.rows = table.rows.copy()
-            self.rows[
-                :,
-                [
-                    table.offset("creation_time"),
-                    table.offset("scheduled_count"),
-                    table.offset("label"),
-                ],
-            ] = 0.0
-            self.completed = table.completed()
-            self.left = (table.header[EVICTED], table.header[INVALID])
-            self.scheduled = table.scheduled()
+            single = ("creation_time", "scheduled_count", "label")  # one store each
+            self.rows[:, [table.offset(name) for name in single]] = 0.0
+            self.completed = completed(curriculum)
 
-    def restore(self, table: TaskTable) -> None:
-        with table.lock:
-            table._bytes[:] = self.bytes
+    def restore(self, curriculum: Curriculum) -> None:
+        with table_of(curriculum).lock:
+            memory_of(curriculum)[:] = self.bytes
 
 
 def faults(table: TaskTable) -> list[str]:
@@ -120,19 +126,15 @@ Operation = Callable[[Curriculum], object]
 OPERATIONS: dict[str, Operation] = {
     "get_task": lambda c: c.get_task(),
     "get_tasks": lambda c: c.get_tasks(3),
-    "refresh": lambda c: (table_of(c).header.__setitem__(STALE, 1), c.get_task()),
-    "describe": lambda c: c._describe(next(iter(c.algorithm.task_tracker.get_all_tracked_tasks()))),
+    "refresh": lambda c: (mark_stale(c), c.get_task()),
+    "describe": lambda c: describe(c, first_task(c)),
     "complete": lambda c: c.update_task_performance(last_task(c), 0.25),
     "complete_first": lambda c: c.update_task_performance(first_task(c), 0.25),
-    "complete_late": lambda c: c.update_task_performance(999_999, 1.0),
+    "complete_late": lambda c: c.update_task_performance(999, 1.0),
     "complete_many": lambda c: c.update_tasks(
-        [last_task(c), first_task(c), 999_999], [0.25, 0.5, 0.75]
+        [last_task(c), first_task(c), 999], [0.25, 0.5, 0.75]
     ),
-    "evict": lambda c: (
-        make_refresh_due(c),
-        c.get_task(),
-        c.update_task_performance(last_task(c), 0.25),
-    ),
+    "evict": lambda c: (make_refresh_due(c), c.get_task()),
     "complete_and_draw": lambda c: c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25),
     "complete_and_refresh": lambda c: (
         make_refresh_due(c),
@@ -143,7 +145,6 @@ OPERATIONS: dict[str, Operation] = {
     "track": lambda c: c.algorithm.task_tracker.track_task_creation(
         123_456
     ),  # drops the oldest: the pool is full
-    "rebuild_index": lambda c: (make_index_dirty(c), c.retire_task(last_task(c), "invalid")),
     "clear": lambda c: clear(c),
 }
 
@@ -157,17 +158,13 @@ def last_task(curriculum: Curriculum) -> int:
 
 
 def make_refresh_due(curriculum: Curriculum) -> None:
-    header = table_of(curriculum).header
-    header[REFRESHED] = header[CLOCK] - 100
+    header = words(curriculum)
+    header[REFRESHED] = header[CLOCK] - 1000
 
 
-def make_index_dirty(curriculum: Curriculum) -> None:
-    """As many deleted entries as are there before the index is made anew."""
-    table = table_of(curriculum)
-    with table:
-        free = np.flatnonzero(table._index == 0)[: table.layout.index_size // 4]
-        table._index[free] = -1
-        table.header[TOMBSTONES] += len(free)
+def mark_stale(curriculum: Curriculum) -> None:
+    with table_of(curriculum) as table:
+        table.samples.mark_stale()
 
 
 def clear(curriculum: Curriculum) -> None:
@@ -180,19 +177,18 @@ def kill_everywhere(
 ) -> int:
     """Kill a child in ``operation`` once for every state that it takes the memory through. Returns
     how many there are."""
-    table = table_of(curriculum)
-    before = Snapshot(table)
+    before = Snapshot(curriculum)
 
     def memory() -> bytes:
-        return bytes(table._bytes)
+        return bytes(memory_of(curriculum))
 
     states = 0
     while (status := kill_after_changes(operation, memory, states + 1)) == -signal.SIGKILL:
         states += 1
         after_kill(before)
-        before.restore(table)
+        before.restore(curriculum)
     assert status == 0
-    before.restore(table)
+    before.restore(curriculum)
     return states
 
 
@@ -201,19 +197,18 @@ def kill_everywhere(
 def test_killed_at_every_point_of_an_operation(algorithm: str, name: str) -> None:
     with used_pool(algorithm, scores=(0.5, 0.0, 1.0)) as curriculum:
         table, operation = table_of(curriculum), OPERATIONS[name]
-        table.header[EPOCH] = 1
-        start = Snapshot(table)
+        words(curriculum)[EPOCH] = 1
+        start = Snapshot(curriculum)
         assert forked(lambda: operation(curriculum)) == 0
-        after = Snapshot(table)
-        start.restore(table)
+        after = Snapshot(curriculum)
+        start.restore(curriculum)
         in_change = 0
 
         def check(before: Snapshot) -> None:
             nonlocal in_change
-            in_change += bool(table.header[JOURNAL] or table.header[STAGE])
-            now = Snapshot(
-                table
-            )  # takes the lock, which the dead child held, and puts right what it left
+            in_change += table.header.in_change()
+            # takes the lock, which the dead child held, and puts right what it left
+            now = Snapshot(curriculum)
             if name != "clear":
                 for slot in range(TASKS):
                     row = now.rows[slot].tolist()
@@ -225,7 +220,7 @@ def test_killed_at_every_point_of_an_operation(algorithm: str, name: str) -> Non
                 assert before.completed <= now.completed <= after.completed
             else:
                 assert now.completed in (0, before.completed)
-                assert now.completed or table.header[EPOCH] > 1, (
+                assert now.completed or words(curriculum)[EPOCH] > 1, (
                     "other processes would go on with the old names of groups"
                 )
             if name not in ("remove", "track", "clear"):  # these forget tasks without counting them
@@ -242,7 +237,6 @@ def test_killed_at_every_point_of_an_operation(algorithm: str, name: str) -> Non
             "retire",
             "remove",
             "track",
-            "rebuild_index",
             "clear",
         ):
             assert in_change >= 1  # or this test kills at harmless points only
@@ -255,8 +249,7 @@ def test_killed_at_every_point_of_a_completion_by_other_scorers(algorithm: str) 
 
         def check(before: Snapshot) -> None:
             assert faults(table) == []
-            with table:
-                assert table.completed() - before.completed in (0, 1)
+            assert completed(curriculum) - before.completed in (0, 1)
 
         assert (
             kill_everywhere(
@@ -276,7 +269,7 @@ def test_killed_at_every_point_of_taking_out_the_last_tasks() -> None:
         def check(before: Snapshot) -> None:
             assert faults(table) == []
             with table:
-                assert table.active_count in (2, 3)
+                assert table.header.active_count in (2, 3)
 
         assert (
             kill_everywhere(
@@ -293,7 +286,7 @@ def test_killed_at_every_point_of_loading_a_state(saved_tasks: int) -> None:
     config = DiscreteRandomConfig(
         num_active_tasks=saved_tasks, use_shared_memory=False, completion_history_size=4
     )
-    other = Curriculum(config, seed=7)
+    other = Curriculum(CurriculumConfig(algorithm_config=config, max_task_id=1000), seed=7)
     for task in other.get_tasks(20):
         task.complete(1.0)
     state = other.get_state()
@@ -304,7 +297,7 @@ def test_killed_at_every_point_of_loading_a_state(saved_tasks: int) -> None:
         def check(before: Snapshot) -> None:
             task = curriculum.get_task()
             task.complete(1.0)
-            now = Snapshot(table)
+            now = Snapshot(curriculum)
             seen.add(now.completed)
             assert now.completed in (1, before.completed + 1, 21), (
                 "neither the old pool, nor the loaded one, nor a new one"
@@ -321,18 +314,18 @@ def test_killed_at_every_point_of_loading_a_state(saved_tasks: int) -> None:
 def test_killed_while_putting_right_what_another_left(name: str) -> None:
     with used_pool() as curriculum:
         table, operation = table_of(curriculum), OPERATIONS[name]
-        before = Snapshot(table)
+        before = Snapshot(curriculum)
 
         def memory() -> bytes:
-            return bytes(table._bytes)
+            return bytes(memory_of(curriculum))
 
         states = count_changes(lambda: operation(curriculum), memory)
         recoveries = 0
         for k in range(2, states, max(1, states // 8)):
-            before.restore(table)
+            before.restore(curriculum)
             kill_after_changes(lambda: operation(curriculum), memory, k)
             crashed = memory()
-            if not (table.header[JOURNAL] or table.header[STAGE]):
+            if not table.header.in_change():
                 continue
             recoveries += 1
 
@@ -342,7 +335,7 @@ def test_killed_while_putting_right_what_another_left(name: str) -> None:
 
             for again in range(1, count_changes(recover, memory) + 1):
                 with table.lock:
-                    table._bytes[:] = crashed
+                    memory_of(curriculum)[:] = crashed
                 assert kill_after_changes(recover, memory, again) == -signal.SIGKILL
                 curriculum.get_task()
                 assert faults(table) == []
@@ -387,13 +380,13 @@ def test_killed_at_every_point_of_creating_a_pool() -> None:
 def test_killed_at_every_point_of_the_first_writes_to_a_new_pool() -> None:
     with used_pool() as curriculum:
         table = table_of(curriculum)
-        zero = bytes(len(table._bytes))
-        table._bytes[:] = zero  # as the session gives it
+        zero = bytes(len(memory_of(curriculum)))
+        memory_of(curriculum)[:] = zero  # as the session gives it
 
         states = 0
 
         def memory() -> bytes:
-            return bytes(table._bytes)
+            return bytes(memory_of(curriculum))
 
         while (
             kill_after_changes(lambda: Curriculum(curriculum.config), memory, states + 1)
@@ -402,10 +395,10 @@ def test_killed_at_every_point_of_the_first_writes_to_a_new_pool() -> None:
             states += 1
             with Curriculum(curriculum.config) as another:
                 another.get_task().complete(0.5)  # does not widen the range
-            assert (table.values[SCORE_LOW], table.values[SCORE_HIGH]) == (0.0, 1.0)
+            assert table.header.score_range == (0.0, 1.0)
             with table:
                 assert pool_faults(table) == []
-            table._bytes[:] = zero
+            memory_of(curriculum)[:] = zero
         assert states > 5
 
 
@@ -552,25 +545,25 @@ def test_interrupted_inside_the_lock_functions() -> None:
         os.close(write)
 
 
-@pytest.mark.parametrize("name", ["complete", "evict", "retire", "rebuild_index"])
+@pytest.mark.parametrize("name", ["complete", "evict", "retire"])
 def test_an_exception_undoes_what_it_interrupts(name: str) -> None:
     """Raised at every state of the memory, in this process, which goes on: as if the operation had
     not been begun."""
     with used_pool() as curriculum:
         table, operation = table_of(curriculum), OPERATIONS[name]
-        before = Snapshot(table)
+        before = Snapshot(curriculum)
         assert forked(lambda: operation(curriculum)) == 0
-        after = Snapshot(table)
-        before.restore(table)
+        after = Snapshot(curriculum)
+        before.restore(curriculum)
         raised, k = True, 0
         while raised:
             k += 1
-            before.restore(table)
-            changes, last = 0, bytes(table._bytes)
+            before.restore(curriculum)
+            changes, last = 0, bytes(memory_of(curriculum))
 
             def look(frame: FrameType, limit: int = k) -> None:
                 nonlocal changes, last
-                now = bytes(table._bytes)
+                now = bytes(memory_of(curriculum))
                 if now != last and frame.f_code.co_name not in ("release", "__exit__"):
                     changes, last = changes + 1, now
                     if changes == limit:
@@ -580,8 +573,8 @@ def test_an_exception_undoes_what_it_interrupts(name: str) -> None:
                 trace_opcodes(lambda: operation(curriculum), look)
                 raised = False
             except Interrupted:
-                assert table.lock.depth == 0
-                now = Snapshot(table)
+                assert not table.lock.owned
+                now = Snapshot(curriculum)
                 for slot in range(TASKS):
                     assert now.rows[slot].tolist() in (
                         before.rows[slot].tolist(),
@@ -605,19 +598,18 @@ def test_tasks_exchanged_inside_a_larger_change_never_fill_the_index() -> None:
             with table:
                 tracker.remove_task(first_task(curriculum))
                 tracker.track_task_creation(1000 + k)
-                table.commit()
-            assert (table._index == 0).sum() >= table.layout.index_size // 8
+                assert len(table.index.slots()) == TASKS
         with table:
             assert [fault for fault in pool_faults(table) if "created" not in fault] == []
 
 
 def test_all_of_the_distribution_on_a_task_that_is_removed() -> None:
-    with used_pool("discrete") as curriculum:
+    with used_pool("posterior") as curriculum:
         table = table_of(curriculum)
         with table:
-            probability = np.zeros(TASKS)
-            probability[0] = 1.0
-            table.publish(probability)
+            weights = np.zeros(TASKS)
+            weights[0] = 1.0
+            table.samples.publish(weights)
         only = first_task(curriculum)
         assert curriculum.get_task().task_id == only
         curriculum.algorithm.task_tracker.remove_task(only)

@@ -19,8 +19,10 @@ from metta.cogworks.curriculum import (
     TaskTracker,
     lag_bound,
 )
-from metta.cogworks.curriculum.learning_progress_algorithm import SCORERS, explored
+from metta.cogworks.curriculum.learning_progress_algorithm import SCORERS
+from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT, LAST_SCORE
 from metta.cogworks.curriculum.sampling import mix_uniform, zscore_softmax
+from metta.cogworks.curriculum.weighing import explored
 from tests.cogworks.curriculum.algorithm_contract import STEPS, AlgorithmContract, steps
 from tests.cogworks.curriculum.curriculum_examples import RareFirst, RareFirstConfig
 
@@ -103,16 +105,14 @@ def test_the_exploration_bonus_is_on_the_scale_of_the_others_progress() -> None:
     measured = np.array([True, True, False])
     for scale in (1.0, 1e-3):
         progress = scale * np.array([0.1, 0.3, 0.0])
-        assert explored(progress, measured, 0.5) == pytest.approx(
+        mean, top = progress[:2].mean(), progress[:2].max()
+        assert explored(progress, measured, mean, top, 0.5) == pytest.approx(
             scale * np.array([0.1, 0.3, 0.2 + 0.15])
         )
-    assert explored(np.zeros(3), measured, 0.5).tolist() == [
-        0.0,
-        0.0,
-        0.5,
-    ]  # no progress anywhere: the scale is 1
-    assert explored(np.zeros(2), np.zeros(2, bool), 0.5).tolist() == [0.5, 0.5]
-    assert explored(np.ones(2), np.ones(2, bool), 0.5).tolist() == [1.0, 1.0]
+    # no progress anywhere: the scale is 1
+    assert explored(np.zeros(3), measured, 0.0, 0.0, 0.5).tolist() == [0.0, 0.0, 0.5]
+    assert explored(np.zeros(2), np.zeros(2, bool), 0.0, 0.0, 0.5).tolist() == [0.5, 0.5]
+    assert explored(np.ones(2), np.ones(2, bool), 1.0, 1.0, 0.5).tolist() == [1.0, 1.0]
 
 
 def test_tasks_with_progress_are_drawn_more(open_curriculum) -> None:
@@ -216,15 +216,23 @@ def test_a_custom_algorithm_hears_of_every_completion_creation_and_eviction(
 
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, float("inf")])
-def test_a_custom_algorithm_that_scores_nonsense_is_told(
-    open_curriculum, monkeypatch, value: float
+def test_tasks_that_a_custom_algorithm_scores_as_nonsense_are_retired(
+    open_curriculum, monkeypatch, caplog, value: float
 ) -> None:
     curriculum = open_curriculum(RareFirstConfig(num_active_tasks=4, use_shared_memory=False))
+    bad = curriculum.get_task().task_id
+    monkeypatch.setattr(
+        RareFirst, "score_tasks", lambda self, ids: {i: value if i == bad else 1.0 for i in ids}
+    )
+    with curriculum.table as table:
+        table.samples.mark_stale()
+    assert bad not in curriculum.probabilities()
+    assert curriculum.stats()["num_invalid"] == 1
+    assert f"task {bad} is invalid and was replaced" in caplog.text
+    assert f"RareFirst weighs it as {value}" in caplog.text
     monkeypatch.setattr(RareFirst, "score_tasks", lambda self, ids: dict.fromkeys(ids, value))
-    with pytest.raises(
-        ValueError, match=r"score_tasks gave .* for task \d+: scores are finite and at least 0"
-    ):
-        curriculum.get_task()
+    for _ in range(50):  # whatever it says, the pool goes on
+        curriculum.get_task().complete(0.5)
 
 
 def test_a_custom_algorithm_without_preferences_is_uniform(open_curriculum, monkeypatch) -> None:
@@ -275,14 +283,14 @@ class CertainScorer(ColumnScorer):
     def bind_columns(self, at: dict[str, int]) -> None:
         pass
 
-    def update_row(self, v: Any, b: int, x: float, n: float, clock: int) -> None:
+    def update_row(self, row: Any, x: float, low: float, high: float, clock: int) -> None:
         pass
 
-    def score_row(self, v: Any, b: int, low: float, high: float, clock: int) -> float:
-        return v[b + 7]
+    def score_row(self, row: Any, low: float, high: float, clock: int) -> float:
+        return row[LAST_SCORE]
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        return np.where(rows[:, 2] > 0, rows[:, 7], np.nan)
+        return np.where(rows[:, COMPLETION_COUNT] > 0, rows[:, LAST_SCORE], np.nan)
 
 
 def test_what_leaves_the_pool_is_below_a_share_of_what_an_unseen_task_is_worth() -> None:
@@ -293,9 +301,7 @@ def test_what_leaves_the_pool_is_below_a_share_of_what_an_unseen_task_is_worth()
         algorithm.update_task_performance(task_id, float(task_id % 2))
     worth = dict(enumerate(algorithm.task_tracker.table.column("lp_score").tolist()))
     unseen = float(
-        algorithm.scorer.score_rows(
-            np.zeros((1, algorithm.task_tracker.table.row_size)), 0.0, 1.0, 0
-        )[0]
+        algorithm.scorer.score_rows(np.zeros((1, algorithm.table.layout.row_size)), 0.0, 1.0, 0)[0]
     )
     for ratio in (0.0, min(worth.values()) / unseen, 1e9):
         algorithm.hypers.eviction_worth_ratio = ratio

@@ -10,7 +10,7 @@ from metta.cogworks.curriculum import (
     LearningProgressAlgorithm,
     LearningProgressConfig,
 )
-from metta.cogworks.curriculum.learning_progress_algorithm import percentile
+from metta.cogworks.curriculum.eviction import percentile
 from tests.cogworks.curriculum.algorithm_contract import score_of
 
 

@@ -36,6 +36,11 @@ def rooms(algorithm: Any = None, **fields: Any) -> CurriculumConfig:
     return CurriculumConfig(algorithm_config=algorithm or local(), **fields)
 
 
+def absent(curriculum: Curriculum) -> int:
+    """An id of the family that is not in the pool."""
+    return min(set(range(20)) - set(curriculum.probabilities()))
+
+
 @pytest.fixture
 def saved(open_curriculum) -> dict[str, Any]:
     curriculum = open_curriculum(rooms())
@@ -55,7 +60,7 @@ def test_loading_restores_counters_labels_and_statistics(open_curriculum) -> Non
     algorithm = local(min_presentations_for_eviction=1, sample_threshold=1, min_samples_for_lp=1)
     curriculum, other = open_curriculum(rooms(algorithm)), open_curriculum(rooms(algorithm))
     steps(curriculum, 0, 100)
-    curriculum.update_task_performance(999_999, 0.5)
+    curriculum.update_task_performance(absent(curriculum), 0.5)
     curriculum.retire_task(curriculum.get_task().task_id, "reason")
     steps(other, 0, 7)
     other.load_state(curriculum.get_state())
@@ -93,14 +98,14 @@ def test_a_larger_pool_takes_the_tasks_and_has_room_for_more(
     open_curriculum, saved: dict[str, Any]
 ) -> None:
     old = {row[0]: row[2] for row in saved["algorithm"]["tracker"]["rows"]}
-    larger = open_curriculum(rooms(local(num_active_tasks=10, task_default_success_threshold=0.9)))
+    larger = open_curriculum(rooms(local(num_active_tasks=10)))
     larger.load_state(saved)
     tracker = larger.algorithm.task_tracker
     states = {i: tracker.get_task_state(i) for i in tracker.get_all_tracked_tasks()}
     assert len(states) == 10
     assert {i: states[i].completion_count for i in old} == old
     assert all(
-        states[i].completion_count == 0 and states[i].success_threshold == 0.9
+        states[i].completion_count == 0 and states[i].success_threshold == 0.5
         for i in set(states) - set(old)
     )
     assert larger.stats()["num_completed"] == 40
@@ -211,17 +216,16 @@ TABLE = ("algorithm", "tracker")
     ("path", "value", "message"),
     [
         (("algorithm",), None, "not the state of a curriculum"),
-        (TABLE, None, "format None, this version reads 1"),
-        ((*TABLE, "format"), lambda old: old + 1, "format 2, this version reads 1"),
-        ((*TABLE, "queue"), None, "lacks queue"),
+        (TABLE, None, "format None, this version reads 2"),
+        ((*TABLE, "format"), lambda old: old + 1, "format 3, this version reads 2"),
+        ((*TABLE, "weights"), None, "lacks weights"),
         ((*TABLE, "counters", "clock"), None, r"lacks counters\['clock'\]"),
         ((*TABLE, "columns"), lambda old: ["x", *old[1:]], "lacks column 'task_id'"),
         ((*TABLE, "rows"), lambda old: old[:-1], r"rows has shape \(5, .*\), expected \(6,"),
-        ((*TABLE, "probability"), lambda old: old[:-1], "probability has shape"),
+        ((*TABLE, "weights"), lambda old: old[:-1], "weights has shape"),
         ((*TABLE, "groups"), lambda old: old[:, :-1], "groups has shape"),
         ((*TABLE, "retired"), lambda old: np.append(old, 1), "retired has shape"),
-        ((*TABLE, "queue"), lambda old: old + 6, "points outside the pool"),
-        ((*TABLE, "counters", "cursor"), lambda old: 10**6, "points outside the pool"),
+        ((*TABLE, "counters", "cursor"), lambda old: 10**6, "cursor or stale point outside"),
         ((*TABLE, "counters", "cursor"), lambda old: -1, "cursor is -1, not an integer from 0"),
         ((*TABLE, "counters", "clock"), lambda old: "x", "clock is 'x', not an integer"),
         (
@@ -230,18 +234,22 @@ TABLE = ("algorithm", "tracker")
             "seed is 18446744073709551616, not an integer",
         ),
         (
-            (*TABLE, "probability"),
+            (*TABLE, "weights"),
             lambda old: old * np.nan,
-            "probability holds a number that is not finite",
+            "weights holds a number that is not finite",
         ),
         ((*TABLE, "score_range"), lambda old: [1.0, 1.0], "range of scores, 1.0 to 1.0, is empty"),
-        ((*TABLE, "rows"), lambda old: -old, "below 0"),
+        ((*TABLE, "rows"), lambda old: -old, "column .* holds -.*, not a"),
         ((*TABLE, "group_names"), lambda old: [0] * len(old), "group_names are at most"),
         (TABLE, lambda old: None, "not the state of a pool"),
         (("algorithm",), lambda old: None, "not the state of an algorithm"),
         (("algorithm", "scorer_state"), None, "it has no 'scorer_state'"),
-        ((*TABLE, "rows"), lambda old: old[[0, 0, 2, 3, 4, 5]], "not distinct integers"),
-        ((*TABLE, "rows"), lambda old: old + 0.5, "not distinct integers"),
+        ((*TABLE, "rows"), lambda old: old[[0, 0, 2, 3, 4, 5]], "task ids are not distinct"),
+        (
+            (*TABLE, "rows"),
+            lambda old: old + 0.5,
+            "column .*task_id.* holds .*5, not an integer from",
+        ),
     ],
 )
 def test_a_state_that_is_not_one_is_refused_before_anything_changes(

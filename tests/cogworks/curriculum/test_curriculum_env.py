@@ -12,15 +12,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pufferlib.vector
 import pytest
 from mettagrid.config.mettagrid_config import MettaGridConfig
 from mettagrid.envs.mettagrid_puffer_env import MettaGridPufferEnv
 from mettagrid.simulator import Simulator
-from pufferlib.pufferlib import PufferEnv
-from pydantic import BaseModel
 
 from metta.cogworks.curriculum import (
     Curriculum,
@@ -32,74 +29,15 @@ from metta.cogworks.curriculum import (
 )
 from metta.cogworks.curriculum.curriculum_env import CurriculumEnv, InvalidTasksError
 from metta.cogworks.curriculum.session import SessionClosedError
-from metta.cogworks.curriculum.task_table import STALE
-
-ACTIONS = np.zeros(2, dtype=np.int32)
-
-
-class Drill(BaseModel):
-    """Task of DrillEnv: ``length`` steps, of which each pays agent i ``(i + 1) * pay``."""
-
-    length: int = 3
-    pay: float = 0.5
-
-
-class DrillEnv(PufferEnv):
-    """A native PufferLib environment of two agents: infos are a list, rewards are not summed, steps
-    follow a task."""
-
-    def __init__(self, buf: Any = None, seed: int = 0, ending: str = "terminals") -> None:
-        self.single_observation_space = gymnasium.spaces.Box(0, 255, (1,), np.uint8)
-        self.single_action_space = gymnasium.spaces.Discrete(2)
-        self.num_agents = 2
-        super().__init__(buf)
-        self.task = Drill()
-        self.elapsed = 0
-        self.ending = ending
-        self.seeds: list[int | None] = []
-
-    def reset(self, seed: int | None = None) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        if self.task.length < 1:
-            raise ValueError(f"length {self.task.length} is not allowed")
-        self.seeds.append(seed)
-        self.elapsed = 0
-        self.terminals[:] = self.truncations[:] = False
-        return self.observations, []
-
-    def step(self, actions: np.ndarray) -> tuple[Any, ...]:
-        self.elapsed += 1
-        self.rewards[:] = self.task.pay, 2 * self.task.pay
-        over = self.elapsed == self.task.length
-        self.terminals[:] = over and self.ending != "truncations"
-        self.truncations[:] = over and self.ending != "terminals"
-        if self.ending == "one each":
-            self.terminals[:], self.truncations[:] = (over, False), (False, over)
-        return (
-            self.observations,
-            self.rewards,
-            self.terminals,
-            self.truncations,
-            [{"elapsed": self.elapsed}],
-        )
-
-    def close(self) -> None:
-        pass
-
-
-def set_drill(env: DrillEnv, task: Drill) -> None:
-    env.task = task
-
-
-def pool(generator: Any = None, tasks: int = 4, **options: Any) -> Curriculum:
-    """A local pool of a few tasks, drawn uniformly."""
-    config = DiscreteRandomConfig(num_active_tasks=tasks, use_shared_memory=False)
-    return CurriculumConfig(
-        task_generator=generator or single_task(Drill()), algorithm_config=config, **options
-    ).make()
-
-
-def drill(curriculum: Curriculum, **options: Any) -> CurriculumEnv:
-    return CurriculumEnv(DrillEnv(), curriculum, apply_task=set_drill, **options)
+from tests.cogworks.curriculum.drills import (
+    ACTIONS,
+    Drill,
+    DrillEnv,
+    drill,
+    pool,
+    run_episode,
+    set_drill,
+)
 
 
 def room(max_steps: int = 3) -> MettaGridConfig:
@@ -112,14 +50,6 @@ def mettagrid_env(
     curriculum: Curriculum, config: MettaGridConfig | None = None, **options: Any
 ) -> CurriculumEnv:
     return CurriculumEnv(MettaGridPufferEnv(Simulator(), config or room()), curriculum, **options)
-
-
-def run_episode(env: CurriculumEnv) -> tuple[Any, ...]:
-    for _ in range(1000):
-        result = env.step(ACTIONS)
-        if np.logical_or(result[2], result[3]).all():
-            return result
-    raise AssertionError("no episode ended within 1000 steps")
 
 
 # Episodes
@@ -143,7 +73,7 @@ def test_an_episode_is_credited_once_with_the_mean_reward_per_agent(ending: str)
         for _ in range(9):
             run_episode(env)
         assert curriculum.stats()["num_completed"] == 10
-        assert curriculum.stats()["num_scheduled"] == 11  # the next one too
+        assert curriculum.stats()["num_scheduled"] == 10
 
 
 def test_the_finished_task_is_credited_before_the_next_is_set():
@@ -186,20 +116,18 @@ def test_a_reset_begins_another_task_and_credits_nothing():
         assert curriculum.stats()["num_completed"] == 0
         run_episode(env)
         assert curriculum.stats()["num_completed"] == 1
-        assert (
-            curriculum.stats()["num_scheduled"] == 3
-        )  # the interrupted one, the completed one and the next
+        assert curriculum.stats()["num_scheduled"] == 2  # the interrupted and the completed one
 
 
-def test_a_reset_between_two_episodes_plays_the_task_that_was_drawn_when_the_last_one_ended():
+def test_a_task_is_drawn_when_its_episode_begins():
     with pool() as curriculum:
         env = drill(curriculum)
+        assert curriculum.stats()["num_scheduled"] == 0
         for episodes in range(1, 4):
+            env.step(ACTIONS)
+            assert curriculum.stats()["num_scheduled"] == episodes
             run_episode(env)
-            scheduled = curriculum.stats()["num_scheduled"]
-            env.reset()
-            assert curriculum.stats()["num_scheduled"] == scheduled == episodes + 1
-            assert env.current_task is not None
+            assert curriculum.stats()["num_scheduled"] == episodes
 
 
 def test_step_before_reset_begins_an_episode():
@@ -451,50 +379,53 @@ def test_a_wrapper_of_a_curriculum_is_asked():
     with pool() as curriculum:
         wrapper: Any = Wrapper(curriculum)
         env = CurriculumEnv(DrillEnv(), wrapper, apply_task=set_drill)
+        wrapper.asked.clear()  # construction looks whether all is there
         for _ in range(3):
             run_episode(env)
         assert wrapper.asked == ["get_task", "update_task_performance"] * 3
         assert curriculum.stats()["num_completed"] == 3
 
 
-def test_when_the_draw_fails_the_completion_stays_and_counts_once(monkeypatch):
-    with pool() as curriculum:
+class Failing(Curriculum):
+    """A curriculum that fails to draw while ``broken``."""
+
+    broken = False
+
+    def get_task(self) -> CurriculumTask:
+        if self.broken:
+            raise ValueError("no draw today")
+        return super().get_task()
+
+
+def test_when_the_draw_fails_the_completion_before_it_stays_and_counts_once():
+    algorithm = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
+    with Failing(
+        CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=algorithm)
+    ) as curriculum:
         env = drill(curriculum)
         run_episode(env)
-        distribution = curriculum.algorithm.distribution
-        monkeypatch.setattr(
-            curriculum.algorithm, "distribution", lambda: distribution() * float("nan")
-        )
-        curriculum.algorithm.task_tracker.table.header[STALE] = 1
-        with pytest.raises(ValueError, match="not finite"):
-            run_episode(env)
-        assert curriculum.get_base_stats()["num_completed"] == 2
-        with pytest.raises(ValueError, match="not finite"):
-            env.step(ACTIONS)
-        monkeypatch.undo()
+        curriculum.broken = True
+        for begin in (lambda: env.step(ACTIONS), env.reset):
+            with pytest.raises(ValueError, match="no draw today"):
+                begin()
+            assert env.current_task is None
+            assert curriculum.get_base_stats()["num_completed"] == 1
+        curriculum.broken = False
         run_episode(env)
-        assert curriculum.get_base_stats()["num_completed"] == 3
+        assert curriculum.get_base_stats()["num_completed"] == 2
 
 
-def test_a_task_that_left_the_pool_before_its_episode_began_is_not_played():
-    with pool() as curriculum:
+def test_a_task_that_left_the_pool_is_not_played():
+    with pool() as curriculum, pool(seed=1) as other:
         env = drill(curriculum)
         run_episode(env)
         for task_id in list(curriculum.probabilities()):
             curriculum.retire_task(task_id, "for the test")
         run_episode(env)
-        stats = curriculum.get_base_stats()
-        assert (stats["num_completed"], stats["late_completions"]) == (2, 0)
-
-
-def test_the_task_that_was_drawn_is_not_played_after_another_pool_was_loaded():
-    with pool() as curriculum, pool(seed=1) as other:
-        env = drill(curriculum)
-        run_episode(env)
         curriculum.load_state(other.get_state())
         run_episode(env)
         stats = curriculum.get_base_stats()
-        assert (stats["num_completed"], stats["late_completions"]) == (1, 0)
+        assert (stats["num_completed"], stats["late_completions"]) == (1, 0)  # since the load
 
 
 def test_an_environment_whose_rewards_are_summed_here_goes_with_its_last_reference():
@@ -594,7 +525,7 @@ def test_episodes_are_the_same_whether_configurations_are_used_again_or_not():
 
 
 def test_refused_tasks_are_retired_and_others_taken():
-    with pool(bucketed(Drill(), {"length": [0, 3]})) as curriculum:
+    with pool(bucketed(Drill(), {"length": [0, 3]}), tasks=32) as curriculum:
         env = drill(curriculum)
         for _ in range(10):
             run_episode(env)
@@ -621,12 +552,52 @@ def test_when_the_last_task_is_retired_the_error_says_so():
         drill(curriculum).step(ACTIONS)
 
 
-def test_a_score_that_is_no_number_is_refused():
-    with pool(single_task(Drill(pay=float("nan")))) as curriculum:
-        env = drill(curriculum)
-        with pytest.raises(ValueError, match=r"nan"):
-            run_episode(env)
-        assert curriculum.stats()["num_completed"] == 0
+# Episodes without a score
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e100, -1e200])
+def test_an_episode_whose_score_is_no_number_is_counted_as_unscored(
+    value: float, caplog: pytest.LogCaptureFixture
+):
+    with pool() as curriculum:
+        env = drill(curriculum, episode_rewards=lambda env: np.array([value, value]))
+        env.reset()
+        assert env.current_task is not None
+        task = env.current_task
+        known = task.state
+        infos = run_episode(env)[4]
+        assert infos[-1] == {"length": 3.0}  # no reward, which would be no number
+        stats = curriculum.stats()
+        assert (stats["num_unscored"], stats["num_scheduled"]) == (1, 1)
+        assert (stats["num_completed"], stats["late_completions"]) == (0, 0)
+        assert task.state == known
+    (record,) = caplog.records
+    assert f"an episode of task {task.task_id} (Drill) was not scored" in record.message
+    assert f"its score is {value!r}" in record.message
+    assert "check the environment's rewards" in record.message
+
+
+def test_a_run_goes_on_with_rewards_that_are_no_number_in_some_tasks(
+    caplog: pytest.LogCaptureFixture,
+):
+    def apply(env: DrillEnv, task: Drill) -> None:
+        env.task = task if task.pay > 0 else Drill(pay=float("nan"))
+
+    with pool(bucketed(Drill(), {"pay": [0.5, -1.0]}), tasks=8) as curriculum:
+        env = CurriculumEnv(DrillEnv(), curriculum, apply_task=apply)
+        infos = [run_episode(env)[4][-1] for _ in range(100)]
+        stats = curriculum.stats()
+        scored = sum("reward" in info for info in infos)
+        assert 0 < scored < 100
+        assert (stats["num_completed"], stats["num_unscored"]) == (scored, 100 - scored)
+        assert all(info["length"] == 3.0 for info in infos)
+        assert all(np.isfinite(list(info.values())).all() for info in infos)
+        warned = [
+            int(record.message.rpartition("so far: ")[2].split(")")[0]) for record in caplog.records
+        ]
+        assert warned == [2**k for k in range(len(warned))]
+        assert 2 ** len(warned) > 100 - scored
 
 
 def test_an_environment_without_set_mg_config_needs_apply_task():

@@ -33,7 +33,7 @@ GUIDE_DEFAULTS = {
     "basic_ema_initial_alpha": 0.3,
     "basic_ema_alpha_decay": 0.2,
     "exploration_blend_factor": 0.5,
-    "use_bidirectional": True,
+    "use_bidirectional": False,  # the guide says True, of a default scorer that is no longer
     "exploration_bonus": 0.1,
     "progress_smoothing": 0.01,
     "performance_bonus_weight": 0.0,
@@ -197,7 +197,7 @@ def slice_axes(curriculum: Curriculum) -> Any:
 
 
 def evictions(curriculum: Curriculum) -> Any:
-    return len(curriculum.algorithm.evictions(8))
+    return len(curriculum.algorithm.evictions(8)), curriculum.stats()["num_evicted"]
 
 
 # field, two values, the fields beside it, what changes

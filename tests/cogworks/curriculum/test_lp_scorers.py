@@ -22,9 +22,9 @@ from metta.cogworks.curriculum.learning_progress_algorithm import SCORERS
 from metta.cogworks.curriculum.lp_scorers import (
     basic_alpha,
     bidirectional_progress,
-    expected_positive,
     reweight,
 )
+from metta.cogworks.curriculum.posterior_scorer import expected_positive
 from tests.cogworks.curriculum.scorer_contract import ScorerContract, record
 
 
@@ -258,7 +258,7 @@ def test_a_tracker_with_the_columns_can_be_passed_in() -> None:
     assert tracker.get_column(3, "basic_mean") == 0.5
 
 
-def test_a_scorer_that_gives_no_number_is_named(open_curriculum) -> None:
+def test_a_task_that_the_scorer_gives_no_number_is_retired(open_curriculum, caplog) -> None:
     curriculum = open_curriculum(
         LearningProgressConfig(
             scorer=f"{EXAMPLES}.BrokenScorer", num_active_tasks=2, use_shared_memory=False
@@ -267,8 +267,11 @@ def test_a_scorer_that_gives_no_number_is_named(open_curriculum) -> None:
     task_id = curriculum.get_task().task_id
     for _ in range(8):  # the distribution is computed anew after so many
         curriculum.update_task_performance(task_id, 1.0)
-    with pytest.raises(ValueError, match=f"BrokenScorer scores task {task_id} as nan"):
-        curriculum.get_task()
+    curriculum.get_task()
+    assert task_id not in curriculum.probabilities()
+    assert curriculum.stats()["num_invalid"] == 1
+    assert f"task {task_id} is invalid" in caplog.text
+    assert "weighs it as nan" in caplog.text
 
 
 @pytest.mark.parametrize("ratio", [-40.0, -20.0, -8.0, -5.0, -3.0, 5.0, 40.0])

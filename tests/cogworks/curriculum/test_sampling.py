@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metta.cogworks.curriculum import TaskTracker, sampling
+from metta.cogworks.curriculum import sampling
 
 RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "uniform": lambda w: sampling.uniform(w.size),
@@ -101,11 +101,3 @@ def test_extreme_values_do_not_overflow() -> None:
             assert np.isfinite(rule(np.array([0.0, 1e-300, 1e90]))).all()
         assert sampling.zscore_softmax(WORTH, 1e6)[4] == pytest.approx(1.0)
         assert sampling.zscore_sigmoid(WORTH, 1e6).sum() == pytest.approx(1.0)
-
-
-def test_probabilities_that_are_no_numbers_are_refused_and_change_nothing() -> None:
-    with TaskTracker(4).table as table:
-        table.publish(np.full(4, 0.25))
-        with pytest.raises(ValueError, match="z_score_amplification"):
-            table.publish(np.array([0.5, np.nan, 0.25, 0.25]))
-        assert table.probability.tolist() == [0.25] * 4

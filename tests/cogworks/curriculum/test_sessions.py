@@ -23,7 +23,12 @@ from processes import (
 )
 
 from experiments import sessions as commands
-from metta.cogworks.curriculum import Curriculum, LearningProgressConfig, SessionMismatchError
+from metta.cogworks.curriculum import (
+    Curriculum,
+    CurriculumConfig,
+    LearningProgressConfig,
+    SessionMismatchError,
+)
 from metta.cogworks.curriculum import session as module
 from metta.cogworks.curriculum.session import (
     Session,
@@ -207,10 +212,12 @@ def test_no_shared_memory_left(session_id: str, nbytes: int) -> None:
 
 
 def test_no_shared_memory_left_for_a_curriculum(session_id: str) -> None:
+    algorithm = LearningProgressConfig(num_active_tasks=2**41, session_id=session_id)
+    config = CurriculumConfig(algorithm_config=algorithm, max_task_id=2**42)
     with pytest.raises(
         MemoryError, match=f"no shared memory for session '{session_id}': asked for"
     ):
-        Curriculum(LearningProgressConfig(num_active_tasks=2**41, session_id=session_id))
+        Curriculum(config)
 
 
 def test_memory_is_private_to_the_user(session_id: str) -> None:

@@ -1,0 +1,151 @@
+"""A curriculum as plain data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
+
+from metta.cogworks.curriculum.algorithm import CurriculumAlgorithmConfig, DiscreteRandomConfig
+from metta.cogworks.curriculum.strict_config import StrictConfig
+from metta.cogworks.curriculum.task_config import class_path, resolve_class
+from metta.cogworks.curriculum.task_generator import AnyTaskGeneratorConfig
+
+
+def _load_algorithm(value: Any) -> Any:
+    if isinstance(value, dict) and "type" in value:
+        data = dict(value)
+        return resolve_class(data.pop("type"), CurriculumAlgorithmConfig).model_validate(data)
+    return value
+
+
+def _dump_algorithm(config: CurriculumAlgorithmConfig | None) -> Any:
+    return (
+        None if config is None else {"type": class_path(config), **config.model_dump(mode="json")}
+    )
+
+
+AnyAlgorithmConfig = Annotated[
+    CurriculumAlgorithmConfig, BeforeValidator(_load_algorithm), PlainSerializer(_dump_algorithm)
+]
+
+
+class CurriculumConfig(StrictConfig):
+    """A curriculum as plain data: what tasks there are, and how they are chosen.
+
+    Round trips through JSON and YAML; algorithm and generator are written with their class paths.
+    """
+
+    _maker: ClassVar[Callable[[CurriculumConfig], Any] | None] = None
+
+    task_generator: AnyTaskGeneratorConfig | None = Field(
+        default=None,
+        description="makes the environment of a task id; None: the environment is the id itself",
+    )
+    max_task_id: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=2**53,
+        description="task ids are drawn from 0 to max_task_id - 1",
+    )
+    num_active_tasks: int | None = Field(
+        default=None, ge=1, description="capacity of the pool; None: the algorithm's"
+    )
+    algorithm_config: AnyAlgorithmConfig | None = Field(
+        default=None, description="None: uniform sampling"
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="of the draws of tasks; what a task id means does not depend on it",
+    )
+
+    @model_validator(mode="after")
+    def _one_capacity(self) -> Self:
+        algorithm, own = self.algorithm_config, self.num_active_tasks
+        if algorithm is None:
+            algorithm = DiscreteRandomConfig()
+        if own is not None and own != algorithm.num_active_tasks:
+            if "num_active_tasks" in algorithm.model_fields_set:
+                raise ValueError(
+                    f"num_active_tasks={own} here and {algorithm.num_active_tasks} in "
+                    "algorithm_config: give it once"
+                )
+            algorithm = algorithm.model_copy(update={"num_active_tasks": own})
+            algorithm.model_fields_set.discard(
+                "num_active_tasks"
+            )  # it is given here, and may be given anew
+        # Past validate_assignment, which would call this again.
+        object.__setattr__(self, "algorithm_config", algorithm)
+        object.__setattr__(self, "num_active_tasks", algorithm.num_active_tasks)
+        return self
+
+    @property
+    def algorithm(self) -> CurriculumAlgorithmConfig:
+        """The algorithm's configuration; uniform sampling if none was given."""
+        if self.algorithm_config is None:
+            raise RuntimeError(
+                "this configuration was made without validation: use "
+                "CurriculumConfig.model_validate"
+            )
+        return self.algorithm_config
+
+    @property
+    def session_id(self) -> str | None:
+        """Name of the shared pool, or None if a new one is made or the pool is not shared."""
+        return self.algorithm.session_id if self.algorithm.use_shared_memory else None
+
+    def with_session(self, session_id: str) -> CurriculumConfig:
+        """The same curriculum on the pool shared under that name."""
+        algorithm = self.algorithm.model_copy(
+            update={"session_id": session_id, "use_shared_memory": True}
+        )
+        return self.model_copy(update={"algorithm_config": algorithm})
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal in all processes that share a pool, and in one that is saved and
+        loaded: what gives its numbers their meaning. Plain data."""
+        algorithm = self.algorithm
+        return {
+            "algorithm": {
+                "type": f"{type(algorithm).__module__}.{type(algorithm).__qualname__}",
+                **_plain(algorithm, exclude=_WITHOUT_MEANING),
+            },
+            "max_task_id": self.max_task_id,
+            "task_generator": None if self.task_generator is None else _plain(self.task_generator),
+        }
+
+    def make(self) -> Any:
+        """The curriculum, a :class:`~metta.cogworks.curriculum.curriculum.Curriculum`."""
+        if CurriculumConfig._maker is None:
+            raise RuntimeError("import metta.cogworks.curriculum before calling make()")
+        return CurriculumConfig._maker(self)
+
+    @classmethod
+    def made_by(cls, maker: Callable[[CurriculumConfig], Any]) -> None:
+        """What :meth:`make` calls. A configuration does not import what it configures: the
+        curriculum's module says so itself."""
+        cls._maker = maker
+
+
+_WITHOUT_MEANING = {
+    "num_active_tasks",
+    "use_shared_memory",
+    "session_id",
+    "enable_detailed_slice_logging",
+    "completion_history_size",
+    "max_slice_axes",
+    "task_struct_size",
+}
+"""Fields of an algorithm that another process of the session may set as it likes, or that the
+layout of the pool says already."""
+
+
+def _plain(config: BaseModel, exclude: set[str] | None = None) -> dict[str, Any]:
+    try:
+        return json.loads(config.model_dump_json(exclude=exclude))
+    except (ValueError, TypeError):  # something in it has no form in JSON, such as a local class
+        return {"type": type(config).__qualname__, "fields": repr(config)}

@@ -1,0 +1,113 @@
+"""Which tasks may leave the pool: those that were measured and of which least is to be learned."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydantic import Field
+
+from metta.cogworks.curriculum.pool.layout import (
+    BLOCK,
+    COMPLETION_COUNT,
+    IS_ACTIVE,
+    LP_SCORE,
+    TASK_ID,
+)
+from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.weighing import SamplingConfig
+
+
+class EvictionConfig(SamplingConfig):
+    """Which tasks leave."""
+
+    eviction_threshold_percentile: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="share of the measured tasks that may leave; the guide's default. 0: none "
+        "leaves",
+    )
+    eviction_worth_ratio: float = Field(
+        default=0.5,
+        ge=0,
+        description="with a scorer that knows what an unseen task is worth, a task leaves only if "
+        "it is worth at most this share of one; without it, tasks that are being learned leave too "
+        "(docs/evidence.md)",
+    )
+    min_presentations_for_eviction: int = Field(
+        default=5, ge=1, description="completions before a task may leave"
+    )
+    sample_threshold: int = Field(
+        default=10, ge=1, description="completions before a task may leave; the guide's name"
+    )
+
+    def eviction_samples(self) -> int:
+        """Completions before a task may leave the pool: it must have been measured by then."""
+        return max(
+            self.min_presentations_for_eviction, self.sample_threshold, self.min_samples_for_lp
+        )
+
+
+class Eviction:
+    """A task may leave after enough completions, if its progress is at or below the threshold: the
+    percentile of the measured tasks it is compared with (of its block, in a pool of several), and
+    no more than the limit.
+
+    Args:
+        config: share, limit and completions.
+        unseen_worth: what a task is worth that nobody has tried, where the scorer can tell.
+    """
+
+    def __init__(self, config: EvictionConfig, unseen_worth: float | None):
+        self._config = config
+        self._unseen_worth = unseen_worth
+        self.samples = config.eviction_samples()
+        self._share = config.eviction_threshold_percentile
+
+    @property
+    def _limit(self) -> float:
+        # A task worth more stays, however it compares with the others.
+        unseen = self._unseen_worth
+        return math.inf if unseen is None else self._config.eviction_worth_ratio * unseen
+
+    def threshold(self, progress: np.ndarray) -> float:
+        """The progress up to which a task may leave, given that of all measured ones."""
+        if self._share == 0.0 or not progress.size:
+            return -math.inf
+        return min(percentile(progress, self._share), self._limit)
+
+    def candidates(self, table: TaskTable, slots: slice, limit: int) -> list[int]:
+        """Ids of the tasks in ``slots`` that may leave, lowest first, at most ``limit``. Lock
+        held."""
+        if limit < 1 or self._share == 0.0:
+            return []
+        rows = table.rows[slots]
+        progress, is_measured = rows[:, LP_SCORE], rows[:, COMPLETION_COUNT] >= self.samples
+        # most of the time none, and this saves a partial sort
+        if not ((progress <= self._limit) & is_measured).any():
+            return []
+        (measured,) = (is_measured & (rows[:, IS_ACTIVE] != 0.0)).nonzero()
+        scores = progress[measured]
+        (low,) = (scores <= self.threshold(scores)).nonzero()
+        if low.size > limit:
+            low = low[scores[low].argpartition(limit - 1)[:limit]]
+        order = low[scores[low].argsort(kind="stable")]
+        return rows[measured[order], TASK_ID].astype(np.int64).tolist()
+
+    def may_leave(self, table: TaskTable, slot: int) -> bool:
+        """Whether the task in ``slot`` may leave, compared with its block. Lock held."""
+        row = table.row(slot)
+        if row[LP_SCORE] > self._limit or row[COMPLETION_COUNT] < self.samples:
+            return False
+        first = slot // BLOCK * BLOCK
+        rows = table.rows[first : first + BLOCK]
+        progress = rows[:, LP_SCORE][rows[:, COMPLETION_COUNT] >= self.samples]
+        return row[LP_SCORE] <= self.threshold(progress)
+
+
+def percentile(scores: np.ndarray, share: float) -> float:
+    """The score that ``floor(share · (n − 1))`` of the ``n`` scores are sorted before; the lowest
+    for share 0."""
+    k = int(share * (scores.size - 1))
+    return float(np.partition(scores, k)[k])

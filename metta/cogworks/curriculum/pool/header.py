@@ -1,0 +1,145 @@
+"""What the header of a pool says: counters, the clock, the range of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from metta.cogworks.curriculum.pool.layout import (
+    ACTIVE,
+    BLOCK_AT_WORK,
+    CHANGES,
+    CLOCK,
+    COMPLETED_SLOT,
+    COUNTERS,
+    CREATED,
+    EPOCH,
+    EVICTED,
+    FILLED,
+    HISTORY,
+    INVALID,
+    JOURNAL,
+    LATE,
+    LOADING,
+    REFRESHED,
+    SCORE_HIGH,
+    SCORE_LOW,
+    SEED,
+    UNSCORED,
+    TableLayout,
+)
+
+
+class Header:
+    """The header's words by name. Reading needs no lock, and without it may be a moment old.
+
+    Args:
+        words: the pool's memory as int64.
+        values: the same as float64.
+        layout: of the pool.
+        history_at: where the ring of recent scores begins, in bytes.
+    """
+
+    def __init__(
+        self,
+        words: memoryview[int],
+        values: memoryview[float],
+        layout: TableLayout,
+        history_at: int,
+    ):
+        self._words, self._values = words, values
+        self._history_base = history_at // 8
+        self._history_size = layout.completion_history_size
+
+    @property
+    def active_count(self) -> int:
+        """Tasks in the pool."""
+        return self._words[ACTIVE]
+
+    @property
+    def clock(self) -> int:
+        """Completions recorded so far: the measure of ages and lags."""
+        return self._words[CLOCK]
+
+    @property
+    def since_refresh(self) -> int:
+        """Completions since a block of weights was refreshed."""
+        return self._words[CLOCK] - self._words[REFRESHED]
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """The lowest and the highest score so far, at least 0 and 1."""
+        return self._values[SCORE_LOW], self._values[SCORE_HIGH]
+
+    @property
+    def filled(self) -> bool:
+        """Whether a curriculum has filled the pool."""
+        return self._words[FILLED] != 0
+
+    @property
+    def recorded(self) -> int:
+        """Scores ever written to the ring of recent ones."""
+        return self._words[HISTORY]
+
+    def in_change(self) -> bool:
+        """Whether somebody is in the middle of a change, or was when killed."""
+        words = self._words
+        return bool(words[JOURNAL] or words[LOADING] or words[BLOCK_AT_WORK])
+
+    def counters(self) -> dict[str, int]:
+        """The counters that are saved, by name, and ``active``, the number of tasks."""
+        counters = {name: self._words[word] for name, word in COUNTERS.items()}
+        return {**counters, "active": self._words[ACTIVE]}
+
+    def version(self) -> Hashable:
+        """Changes with every change of the pool that statistics can see."""
+        words = self._words
+        seen = (EPOCH, CHANGES, CREATED, EVICTED, INVALID, LATE, UNSCORED, CLOCK)
+        return tuple([words[word] for word in seen])
+
+    # -- changes: the lock is held -----------------------------------------------------------------
+
+    def widen(self, x: float) -> tuple[float, float]:
+        """The range of all scores so far, ``x`` included."""
+        values = self._values
+        low, high = values[SCORE_LOW], values[SCORE_HIGH]
+        if x > high:
+            values[SCORE_HIGH] = high = x
+        elif x < low:
+            values[SCORE_LOW] = low = x
+        return low, high
+
+    def log_score(self, score: float) -> None:
+        """Write a score to the ring of recent ones, and let the clock tick."""
+        words = self._words
+        recorded = words[HISTORY]
+        self._values[self._history_base + recorded % self._history_size] = score
+        words[HISTORY] = recorded + 1
+        words[CLOCK] += 1
+
+    def note_completed(self, slot: int) -> None:
+        """The task in this slot was completed just now."""
+        self._words[COMPLETED_SLOT] = slot + 1
+
+    def take_completed(self) -> int:
+        """The slot that was completed last, the first time this is asked; then -1."""
+        slot = self._words[COMPLETED_SLOT] - 1
+        if slot >= 0:
+            self._words[COMPLETED_SLOT] = 0
+        return slot
+
+    def count_late(self) -> None:
+        """Count a completion of a task that has left the pool."""
+        self._words[LATE] += 1
+
+    def count_unscored(self) -> int:
+        """Count an episode without a usable score; returns how many there were."""
+        self._words[UNSCORED] += 1
+        return self._words[UNSCORED]
+
+    def mark_filled(self) -> None:
+        """The pool is filled."""
+        self._words[FILLED] = 1
+
+    def set_seed(self, seed: int) -> None:
+        """What draws of tasks and ids begin with."""
+        self._words[SEED] = seed

@@ -1,0 +1,236 @@
+"""Saved pools: plain arrays, numbers and strings; and what is checked before one is believed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metta.cogworks.curriculum.pool.layout import (
+    COUNTERS,
+    FORMAT,
+    GROUP_FIELDS,
+    GROUP_WORDS,
+    LABEL,
+    MAX_GROUPS,
+    MAX_RETIRED,
+    NUM_MOMENTS,
+    PRIOR,
+    TableLayout,
+)
+from metta.cogworks.curriculum.pool.snapshot import Snapshot
+from metta.cogworks.curriculum.shared_memory_backend import BASE_COLUMNS
+
+_ARRAYS: dict[str, Any] = {
+    "rows": np.float64,
+    "score_range": np.float64,
+    "groups": np.float64,
+    "weights": np.float64,
+    "moments": np.float64,
+    "history": np.float64,
+    "retired": np.int64,
+}
+_LISTS = (("columns", list), ("group_names", list), ("counters", dict))
+_COUNTER_LIMIT = 2**53  # no run counts further, and float64 columns hold every number below it
+_INTEGERS = ("task_id", "completion_count", "scheduled_count", "is_active", LABEL)
+
+
+def to_state(copy: Snapshot) -> dict[str, Any]:
+    """A copy of the pool, all of its columns, as plain arrays, numbers and strings.
+
+    Read by every version whose ``FORMAT`` is the same; others refuse it with a message. Columns are
+    matched by name.
+    """
+    return {
+        "format": FORMAT,
+        "max_tasks": len(copy.rows),
+        "columns": list(copy.names),
+        "rows": copy.rows,
+        "counters": {name: copy.counters[name] for name in COUNTERS},
+        "score_range": list(copy.score_range),
+        "groups": copy.groups,
+        "group_names": copy.group_names,
+        "weights": copy.weights,
+        "moments": copy.moments,
+        "history": copy.history,
+        "retired": copy.retired,
+    }
+
+
+def fitted(state: Any, layout: TableLayout) -> dict[str, Any]:
+    """A saved pool in the form in which a table with this layout takes it over.
+
+    A larger pool takes the tasks of a smaller one and has room for more; a column that was not
+    saved begins at zero.
+
+    Raises:
+        ValueError: it is not the state of a pool, is inconsistent, holds a number that its column
+            cannot, or holds more tasks than there is room for.
+    """
+    saved = _checked(state, layout)
+    names, rows = list(state["columns"]), saved["rows"]
+    active = rows[:, names.index("is_active")] != 0.0
+    same = len(rows) == layout.max_tasks
+    if active.sum() > layout.max_tasks:
+        raise ValueError(
+            f"saved pool holds {active.sum()} tasks, this one has room for {layout.max_tasks}: use "
+            f"num_active_tasks of at least {active.sum()}"
+        )
+    source, weights = (rows, saved["weights"]) if same else (rows[active], saved["weights"][active])
+    fitting = np.zeros((len(source), layout.row_size))
+    for name in set(names) & set(layout.names):
+        fitting[:, layout.offset(name)] = source[:, names.index(name)]
+    counters = {name: int(state["counters"][name]) for name in COUNTERS}
+    history, counters["history"] = _fitting_history(
+        saved["history"], counters["history"], layout.completion_history_size
+    )
+    if not same or len(saved["moments"]) != layout.num_blocks:
+        counters["cursor"], counters["stale"] = 0, layout.num_blocks
+    if not same:
+        counters["completed_slot"] = 0
+    return {
+        **saved,
+        "rows": fitting,
+        "weights": weights,
+        "counters": counters,
+        "history": history,
+        "group_names": list(state["group_names"]),
+        "score_range": saved["score_range"].tolist(),
+        "moments": saved["moments"][: layout.num_blocks],
+    }
+
+
+def _fitting_history(saved: np.ndarray, count: int, size: int) -> tuple[np.ndarray, int]:
+    """A ring of scores and how many were written to it; of a ring of another size, the latest."""
+    if len(saved) == size:
+        return saved, count
+    saved = saved[:count] if count <= len(saved) else np.roll(saved, -(count % len(saved)))
+    saved = saved[-size:]
+    return saved, len(saved)
+
+
+def _checked(state: Any, layout: TableLayout) -> dict[str, Any]:
+    _check_form(state)
+    _check_counters(state, layout)
+    try:
+        arrays = {name: np.asarray(state[name], dtype) for name, dtype in _ARRAYS.items()}
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _wrong(f"a field does not hold numbers ({error})") from None
+    names, n = list(state["columns"]), int(state["max_tasks"])
+    retired = min(state["counters"]["invalid"], MAX_RETIRED)
+    for name, shape in (
+        ("rows", (n, len(names))),
+        ("groups", (len(state["group_names"]), GROUP_WORDS)),
+        ("weights", (n,)),
+        ("moments", (len(arrays["moments"]), NUM_MOMENTS)),
+        ("history", (max(1, arrays["history"].size),)),
+        ("retired", (retired,)),
+        ("score_range", (2,)),
+    ):
+        if arrays[name].shape != shape:
+            raise _wrong(f"{name} has shape {arrays[name].shape}, expected {shape}")
+    _check_numbers(arrays)
+    _check_columns(arrays["rows"], names, layout, len(state["group_names"]))
+    return arrays
+
+
+def _check_form(state: Any) -> None:
+    if not isinstance(state, dict):
+        raise ValueError(f"not the state of a pool: a {type(state).__name__}, not a dict")
+    if state.get("format") != FORMAT:
+        raise ValueError(
+            f"saved pool has format {state.get('format')!r}, this version reads {FORMAT}; one "
+            "saved by another version cannot be taken over: begin a new run"
+        )
+    for name, kind in _LISTS:
+        if not isinstance(state.get(name, kind()), kind):
+            raise _wrong(f"{name} is a {type(state[name]).__name__}, not a {kind.__name__}")
+    groups, columns = state.get("group_names", []), state.get("columns", [])
+    if not all(isinstance(name, str) for name in groups) or len(groups) > MAX_GROUPS:
+        raise _wrong(f"group_names are at most {MAX_GROUPS} strings")
+    if not all(isinstance(name, str) for name in columns) or len(set(columns)) < len(columns):
+        raise _wrong("columns are distinct strings")
+    lacks = {"max_tasks", *dict(_LISTS), *_ARRAYS} - set(state)
+    lacks |= {
+        f"counters[{name!r}]" for name in set(COUNTERS) - set(state.get("counters", COUNTERS))
+    }
+    lacks |= {f"column {name!r}" for name in set(BASE_COLUMNS) - set(columns or BASE_COLUMNS)}
+    if lacks:
+        raise ValueError(
+            f"saved pool lacks {', '.join(sorted(lacks))}: is it the state of a curriculum's pool?"
+        )
+
+
+def _check_counters(state: dict[str, Any], layout: TableLayout) -> None:
+    counters = state["counters"]
+    for name, value in {**counters, "max_tasks": state["max_tasks"]}.items():
+        limit = 2**63 if name == "seed" else _COUNTER_LIMIT
+        is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not is_integer or not 0 <= value < limit:
+            raise _wrong(f"{name} is {value!r}, not an integer from 0 to {limit - 1}")
+    if counters["refreshed"] > counters["clock"]:
+        raise _wrong(f"refreshed is {counters['refreshed']}, later than clock, {counters['clock']}")
+    if counters["completed_slot"] > state["max_tasks"]:
+        raise _wrong(f"completed_slot is {counters['completed_slot']}, outside the pool")
+    blocks = len(state["moments"])
+    if not (counters["cursor"] < max(1, blocks) and counters["stale"] <= blocks):
+        raise _wrong(f"cursor or stale point outside its {blocks} blocks")
+
+
+def _check_numbers(arrays: dict[str, Any]) -> None:
+    least = {"weights": 0.0}
+    for name in ("score_range", "groups", "weights", "moments", "history"):
+        values, low = arrays[name], least.get(name, -np.inf)
+        if not (np.isfinite(values) & (values >= low)).all():
+            raise _wrong(f"{name} holds a number that is not finite, or below {low:g}")
+    low, high = arrays["score_range"].tolist()
+    if not low < high:
+        raise _wrong(f"its range of scores, {low} to {high}, is empty")
+
+
+def _check_columns(
+    rows: np.ndarray, names: list[str], layout: TableLayout, num_groups: int
+) -> None:
+    active = rows[:, names.index("is_active")] != 0.0
+    for name in [name for name in layout.names if name in names]:
+        column, values = layout.column(name), rows[active, names.index(name)]
+        is_group = name == LABEL or name.removeprefix("slice_").isdigit()
+        high = num_groups - 1 if is_group else column.high
+        good = np.isfinite(values) & (values >= column.low) & (values <= high)
+        if is_group or name in _INTEGERS:
+            good &= values == np.floor(np.where(np.isfinite(values), values, 0.0))
+        if not good.all():
+            bad = values[~good][0]
+            kind = "an integer" if is_group or name in _INTEGERS else "a number"
+            raise _wrong(f"column {name!r} holds {bad}, not {kind} from {column.low:g} to {high:g}")
+    ids = rows[active, names.index("task_id")]
+    if len(np.unique(ids)) < len(ids):
+        raise _wrong("its task ids are not distinct")
+
+
+def _wrong(what: str) -> ValueError:
+    return ValueError(f"saved pool is inconsistent: {what}")
+
+
+_KEPT = ("task_id", "creation_time", "success_threshold", "seed", "generator_type", "is_active")
+
+
+def begun_anew(state: dict[str, Any], layout: TableLayout) -> dict[str, Any]:
+    """What :func:`fitted` returned, with nothing known of any task; what they completed stays in
+    the totals."""
+    rows, groups, counters = state["rows"].copy(), state["groups"].copy(), dict(state["counters"])
+    active = rows[:, layout.offset("is_active")] != 0.0
+    totals = rows[active][:, [layout.offset(name) for name in GROUP_FIELDS[:-1]]]
+    names = (LABEL, *(f"slice_{i}" for i in range(layout.slice_axes)))
+    members = rows[active][:, [layout.offset(name) for name in names]].astype(np.int64)
+    for axis, column in enumerate(members.T):
+        counted = (column[:, None] != members[:, :axis]).all(axis=1)  # each group once
+        added = np.column_stack([totals[counted], np.ones(counted.sum())])
+        np.add.at(groups[:, : added.shape[1]], column[counted], added)
+    counters["closed_completed"] += int(totals[:, GROUP_FIELDS.index("completion_count")].sum())
+    counters["closed_scheduled"] += int(totals[:, GROUP_FIELDS.index("scheduled_count")].sum())
+    counters["stale"], counters["cursor"] = layout.num_blocks, 0
+    keep = [layout.offset(name) for name in (*_KEPT, PRIOR)]
+    cleared = np.zeros_like(rows)
+    cleared[:, keep] = rows[:, keep]
+    return {**state, "rows": cleared, "groups": groups, "counters": counters}

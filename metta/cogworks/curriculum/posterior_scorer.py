@@ -1,0 +1,217 @@
+"""Learning progress with error bars: the default scorer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from metta.cogworks.curriculum.lp_scorers import ColumnScorer
+from metta.cogworks.curriculum.pool.layout import Column
+
+# E[sigmoid(N(t, v))] is about sigmoid(t / sqrt(1 + πv/8)): MacKay, "The evidence framework applied
+# to classification networks", Neural Computation 4, 1992.
+_LOGISTIC_NORMAL = math.pi / 8.0
+# Where a default has no other source it is the middle of the range within which the simulated
+# learners do equally well, to 0.03 of the oracle's gain (docs/evidence.md).
+# of the prior log-odds: nearly every success rate is equally plausible, 0 and 1 a little more
+_VAR_LEVEL0 = 8.0
+_LEAST_VARIANCE = 0.02  # of an outcome: even a success that never failed carries some information
+_LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
+# Limits of the slope, in units of ema_timescale. Where the level is at its own limit the slope
+# would grow with every completion that says nothing new, and a task that changes after thousands of
+# them would be noticed too late. A slope below the lower limit is worth nothing anyway; the upper
+# one is ten times what is expected of a new task.
+_LEAST_SLOPE, _MOST_SLOPE = -0.5, 2.5
+_RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
+_LEAST_SLOPE_VARIANCE = 1e-12
+_VARIANCE_LIMIT = 1e9  # of what a saved pool may hold: after 2^36 rounds without a completion
+
+
+def expected_positive(mean: Any, deviation: Any, exp: Any) -> Any:
+    """E[max(s, 0)] for s ~ N(mean, deviation²):  m·Φ(m/σ) + σ·φ(m/σ).  ``exp`` is ``math.exp`` or
+    ``np.exp``.
+
+    Φ by Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.17, absolute error below
+    7.5e-8.
+    """
+    a = abs(mean / deviation)
+    density = 0.3989422804014327 * exp(-0.5 * a * a)
+    t = 1.0 / (1.0 + 0.2316419 * a)
+    tail = (
+        density
+        * t
+        * (
+            0.319381530
+            + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429)))
+        )
+    )
+    # E[max(s, 0)] of a mean m >= 0 is m + (that of -m), and that of -|m| is σ(φ(a) − a·(1 − Φ(a))).
+    rest = density - a * tail
+    return (
+        deviation * (rest + abs(rest)) * 0.5 + (mean + abs(mean)) * 0.5
+    )  # far out the approximation falls below 0
+
+
+def expected_gain(
+    level: Any, slope: Any, var_level: Any, var_slope: Any, exp: Any, sqrt: Any
+) -> Any:
+    """p (1 − p)² · E[max(slope, 0)]  with  p = sigmoid(level / sqrt(1 + π/8 · var_level)), for
+    floats and arrays.
+
+    dp/dn = p(1 − p)·slope is the logistic learning curve (Thurstone 1930): what one more completion
+    is expected to add to the success rate. The further factor (1 − p) is the room that is left.
+    """
+    p = 1.0 / (1.0 + exp(-level / sqrt(1.0 + _LOGISTIC_NORMAL * var_level)))
+    q = 1.0 - p
+    return p * q * q * expected_positive(slope, sqrt(var_slope), exp)
+
+
+def _limited(x: float, low: float, high: float) -> float:
+    return low if x < low else high if x > high else x
+
+
+def _rescaled(level: float, factor: float, offset: float) -> float:
+    """Log-odds of  factor · sigmoid(level) + offset."""
+    p = factor / (1.0 + math.exp(-level)) + offset
+    return math.log(p / (1.0 - p)) if 0.0 < p < 1.0 else math.copysign(_LEVEL_LIMIT, p - 0.5)
+
+
+class PosteriorLPScorer(ColumnScorer):
+    """Learning progress with error bars: a trend in log-odds, and the success that one more
+    completion is expected to add.
+
+    Per task θ, the log-odds of success, and β, its change per completion, with covariance P: an
+    extended Kalman filter, which for Bernoulli outcomes is dynamic logistic regression (West,
+    Harrison and Migon, "Dynamic generalized linear models and Bayesian forecasting", JASA 80,
+    1985). A completion y in [0, 1], Δ rounds after the last one:
+
+        predict   θ += β;   P00 += 2 P01 + P11 + q_θ Δ;   P01 += P11;   P11 += q_β
+        correct   p = sigmoid(θ / sqrt(1 + π/8 P00));   h = max(p(1 − p), 0.02)
+                  g = 1 / (1 + h P00);   e = (y − p) g
+                  θ += P00 e;   β += P01 e;   P00, P01 *= g;   P11 −= P01² h g
+
+    h is both dp/dθ and the variance of y, so that the innovation variance h² P00 + h gives the gain
+    P / (1 + h P00). A round is as many completions of the pool as it has tasks. The score is
+    :func:`expected_gain`, with P00 + q_θ Δ.
+
+    A new task has a wide prior, a task that is not tried widens again, and a task that pays at
+    random is known not to change: so no bonus is added for either. ``exploration_bonus`` is how
+    fast an untried task becomes unknown again (q_θ = 0.015 · bonus); α = ``ema_timescale`` is how
+    fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
+    change by q_β = (0.02 α)² per completion.
+
+    y is the score on the task's own scale, from the lowest score of the pool to the highest of the
+    task (but at least 2 % of the pool's range), so that tasks with small rewards count as much as
+    others. When the record of a task that had paid before rises, or the lowest score of the pool
+    falls, its success rate is moved to the new scale, as the scores are. The level stays within ±6,
+    the slope within −0.5 α and 2.5 α.
+    """
+
+    explores = True
+    columns = (
+        Column("level", "log-odds of success", -_LEVEL_LIMIT, _LEVEL_LIMIT),
+        Column("slope", "change of the level per completion", _LEAST_SLOPE, _MOST_SLOPE),
+        Column("var_level", "variance of the level", 0.0, _VARIANCE_LIMIT),
+        Column(
+            "cov_level_slope", "covariance of level and slope", -_VARIANCE_LIMIT, _VARIANCE_LIMIT
+        ),
+        Column("var_slope", "variance of the slope", 0.0, _VARIANCE_LIMIT),
+        Column("last_clock", "completions of the pool at the task's latest", 0.0, 2.0**53),
+        Column("record", "highest score"),
+        Column("unit", "distance from origin to the score that counts as 1"),
+        Column("origin", "score that counts as 0: the lowest of the pool at the latest completion"),
+    )
+
+    def bind_columns(self, at: dict[str, int]) -> None:
+        self._level, self._slope = at["level"], at["slope"]
+        self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
+        self._last, self._record, self._unit, self._origin = (
+            at["last_clock"],
+            at["record"],
+            at["unit"],
+            at["origin"],
+        )
+        self._slope0 = 0.25 * self.config.ema_timescale
+        self._least_slope = _LEAST_SLOPE * self.config.ema_timescale
+        self._most_slope = _MOST_SLOPE * self.config.ema_timescale
+        self._var_slope0 = max((0.2 * self.config.ema_timescale) ** 2, _LEAST_SLOPE_VARIANCE)
+        self._level_drift = 0.015 * self.config.exploration_bonus
+        self._q_slope = (0.02 * self.config.ema_timescale) ** 2
+        self._header = self.tracker.table.header
+
+    def update_row(
+        self, row: memoryview[float], x: float, low: float, high: float, clock: int
+    ) -> None:
+        """Add a completion: see the class."""
+        if row[self._p11] == 0.0:
+            self._begin(row, low, clock)
+        level = self._on_new_scale(row, x, low, high)
+        y = (x - low) / row[self._unit] if x > low else 0.0
+        slope, p00, p01, p11 = row[self._slope], row[self._p00], row[self._p01], row[self._p11]
+        # predict
+        level = _limited(level + slope, -_LEVEL_LIMIT, _LEVEL_LIMIT)
+        age = (clock - row[self._last]) / (self._header.active_count or 1)
+        p00 += 2.0 * p01 + p11 + self._level_drift * age
+        p01 += p11
+        p11 += self._q_slope
+        # correct
+        p = 1.0 / (1.0 + math.exp(-level / math.sqrt(1.0 + _LOGISTIC_NORMAL * p00)))
+        h = p * (1.0 - p)
+        if h < _LEAST_VARIANCE:
+            h = _LEAST_VARIANCE
+        g = 1.0 / (1.0 + h * p00)
+        e = (y - p) * g
+        row[self._level] = _limited(level + p00 * e, -_LEVEL_LIMIT, _LEVEL_LIMIT)
+        row[self._slope] = _limited(slope + p01 * e, self._least_slope, self._most_slope)
+        row[self._p00] = p00 * g
+        row[self._p01] = p01 * g
+        p11 -= p01 * p01 * h * g
+        row[self._p11] = _LEAST_SLOPE_VARIANCE if p11 < _LEAST_SLOPE_VARIANCE else p11
+        row[self._last] = clock
+
+    def _begin(self, row: memoryview[float], low: float, clock: int) -> None:
+        # At the first completion, or where only the documented row is shared.
+        row[self._level], row[self._slope] = 0.0, self._slope0
+        row[self._p00], row[self._p01], row[self._p11] = _VAR_LEVEL0, 0.0, self._var_slope0
+        row[self._origin] = row[self._record] = low
+        row[self._unit], row[self._last] = 0.0, clock
+
+    def _on_new_scale(self, row: memoryview[float], x: float, low: float, high: float) -> float:
+        """Let ``x`` into the task's own scale; returns the level on it."""
+        level, record, unit = row[self._level], row[self._record], row[self._unit]
+        origin = row[self._origin]
+        had_paid = record > origin
+        if x > record:
+            row[self._record] = record = x
+        new_unit = _RECORD_FLOOR * (high - low)
+        if record - low > new_unit:
+            new_unit = record - low
+        if (had_paid and new_unit > unit) or (low < origin and unit > 0.0):
+            level = _rescaled(level, unit / new_unit, (origin - low) / new_unit)
+        row[self._unit], row[self._origin] = new_unit, low
+        return level
+
+    def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        if row[self._p11] == 0.0:
+            return expected_gain(
+                0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt
+            )
+        age = (clock - row[self._last]) / (self._header.active_count or 1)
+        var_level = row[self._p00] + self._level_drift * age
+        return expected_gain(
+            row[self._level], row[self._slope], var_level, row[self._p11], math.exp, math.sqrt
+        )
+
+    def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
+        unseen = rows[:, self._p11] == 0.0
+        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (
+            self._level_drift / (self._header.active_count or 1)
+        )
+        slope, var_slope = rows[:, self._slope], rows[:, self._p11]
+        if unseen.any():
+            var_level = np.where(unseen, _VAR_LEVEL0, var_level)
+            slope = np.where(unseen, self._slope0, slope)
+            var_slope = np.where(unseen, self._var_slope0, var_slope)
+        return expected_gain(rows[:, self._level], slope, var_level, var_slope, np.exp, np.sqrt)

@@ -1,0 +1,123 @@
+"""A task as it was handed out, and why it is or is not being sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from metta.cogworks.curriculum.shared_memory_backend import TaskState
+
+
+class TaskSource(Protocol):
+    """What a task needs of the curriculum that handed it out."""
+
+    def build(self, task_id: int) -> Any:
+        """The environment configuration of a task id: a new object at every call."""
+
+    def label_of(self, task_id: int) -> str:
+        """Label of a task id."""
+        ...
+
+    def bucket_values_of(self, task_id: int) -> dict[str, Any]:
+        """Bucket values of a task id."""
+        ...
+
+    def update_task_performance(self, task_id: int, score: float) -> None:
+        """Record a completion."""
+
+    def state_of(self, task_id: int) -> TaskState | None:
+        """The task's row, or None if it is not in the pool."""
+
+
+class CurriculumTask:
+    """A task as it was handed out: an id, and the way to its environment. Nothing is built before
+    it is asked for."""
+
+    __slots__ = ("_curriculum", "_env_cfg", "task_id")
+
+    task_id: int
+    """Identity of the task. Not to be set."""
+
+    def __init__(self, curriculum: TaskSource, task_id: int):
+        self._curriculum = curriculum
+        self._env_cfg: Any = None
+        self.task_id = task_id
+
+    @property
+    def _task_id(self) -> int:  # its name in older code
+        return self.task_id
+
+    def get_env_cfg(self) -> Any:
+        """The environment's configuration, built on first use. It is this object's own: changing it
+        changes no other task.
+
+        Raises TaskInvariantError if the generator makes a task that does not fit the others.
+        """
+        if self._env_cfg is None:
+            self._env_cfg = self._curriculum.build(self.task_id)
+        return self._env_cfg
+
+    def get_label(self) -> str:
+        """Label of the task's environment, known without building it."""
+        return self._curriculum.label_of(self.task_id)
+
+    def get_slice_values(self) -> dict[str, Any]:
+        """Value of each bucket, by path, known without building the environment."""
+        return self._curriculum.bucket_values_of(self.task_id)
+
+    get_bucket_values = get_slice_values
+
+    def complete(self, score: float) -> None:
+        """Record a completion of this task."""
+        self._curriculum.update_task_performance(self.task_id, score)
+
+    @property
+    def state(self) -> TaskState | None:
+        """The task's row in the pool, as of now; None once it has left."""
+        return self._curriculum.state_of(self.task_id)
+
+    def __repr__(self) -> str:
+        return f"CurriculumTask({self.task_id})"
+
+
+@dataclass(frozen=True)
+class TaskExplanation:
+    """Why a task is, or is not, being sampled. ``str()`` says it in words."""
+
+    task_id: int
+    in_pool: bool
+    label: str = ""
+    probability: float = 0.0
+    uniform: float = 0.0
+    rank: int = 0
+    num_tasks: int = 0
+    completions: int = 0
+    scheduled: int = 0
+    mean_score: float = 0.0
+    learning_progress: float = 0.0
+    may_be_evicted: bool = False
+    completions_until_refresh: int = 0
+    known: dict[str, float] | None = None
+
+    def __str__(self) -> str:
+        if not self.in_pool:
+            return f"task {self.task_id} is not in the pool: it was never drawn, or was evicted"
+        times = self.probability / self.uniform if self.uniform else 0.0
+        lines = [
+            f"task {self.task_id} ({self.label or 'no label'}): probability "
+            f"{self.probability:.3g}, {times:.2f} times "
+            f"uniform, rank {self.rank} of {self.num_tasks}",
+            f"  scheduled {self.scheduled}, completed {self.completions}, mean score "
+            f"{self.mean_score:.3g}, "
+            f"learning progress {self.learning_progress:.3g}"
+            + ("; never measured, so it is being explored" if self.completions == 0 else ""),
+            f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the "
+            "distribution is refreshed within "
+            f"{self.completions_until_refresh} more completions of the pool",
+        ]
+        if self.known:
+            lines.append(
+                "  columns of the scorer: "
+                + ", ".join(f"{name} {value:.3g}" for name, value in self.known.items())
+            )
+        return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""From a task id to a configuration: private to the curriculum package."""

@@ -1,0 +1,76 @@
+"""Curriculum.count_unscored: the counter, its warnings, and what it leaves alone."""
+
+import logging
+
+import pytest
+
+from metta.cogworks.curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
+from tests.cogworks.curriculum.drills import pool
+from tests.cogworks.curriculum.states import without_times
+
+NAN = float("nan")
+
+
+def shared() -> Curriculum:
+    return Curriculum(
+        CurriculumConfig(algorithm_config=LearningProgressConfig(num_active_tasks=8), seed=3)
+    )
+
+
+def test_every_process_of_a_session_sees_the_count():
+    with shared() as one, Curriculum(one.config) as other:
+        one.count_unscored(0, NAN)
+        other.count_unscored(1, float("inf"))
+        assert one.stats()["num_unscored"] == other.stats()["num_unscored"] == 2.0
+
+
+def test_nothing_but_the_counter_changes():
+    with pool() as curriculum:
+        task = curriculum.get_task()
+        before = without_times(curriculum.get_state())
+        curriculum.count_unscored(task.task_id, NAN)
+        after = without_times(curriculum.get_state())
+        counters = before["algorithm"]["tracker"]["counters"]
+        assert counters["unscored"] == 0
+        counters["unscored"] = 1
+        assert after == before
+
+
+def test_the_warnings_are_the_first_second_fourth_and_so_on(caplog: pytest.LogCaptureFixture):
+    with pool() as curriculum:
+        for _ in range(100):
+            curriculum.count_unscored(5, NAN)
+    counts = [record.args[-1] for record in caplog.records if isinstance(record.args, tuple)]
+    assert counts == [1, 2, 4, 8, 16, 32, 64]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert "an episode of task 5 (Drill) was not scored, its score is nan" in caplog.text
+
+
+def test_without_a_generator_there_is_no_label(caplog: pytest.LogCaptureFixture):
+    with shared() as curriculum:
+        curriculum.count_unscored(5, NAN)
+    assert "an episode of task 5 was not scored" in caplog.text
+
+
+def test_it_is_saved():
+    with shared() as curriculum, shared() as other:
+        curriculum.count_unscored(5, NAN)
+        state = curriculum.get_state()
+        other.load_state(state)
+        assert other.stats()["num_unscored"] == 1.0
+
+
+@pytest.mark.parametrize("score", [0.5, 0, True, -1e99, "nan", None, [NAN]])
+def test_a_score_that_can_be_recorded_or_is_no_number_is_refused(score: object):
+    with pool() as curriculum:
+        with pytest.raises(ValueError, match=r"score .* of task 5 .*update_task_performance"):
+            curriculum.count_unscored(5, score)  # type: ignore[arg-type]
+        assert curriculum.stats()["num_unscored"] == 0.0
+
+
+@pytest.mark.parametrize("task_id", [-1, 1.5, "5", None, NAN])
+def test_an_id_that_cannot_be_one_is_refused(task_id: object):
+    with pool() as curriculum:
+        with pytest.raises((ValueError, TypeError), match="task id"):
+            curriculum.count_unscored(task_id, NAN)  # type: ignore[arg-type]
+        assert curriculum.stats()["num_unscored"] == 0.0
