@@ -23,9 +23,11 @@ from metta.cli.settings import (
     call_with,
     function_settings,
     model_settings,
+    named_modules,
     split_arguments,
     told,
 )
+from metta.rl.trust import trusting
 from metta.tools.base import Tool
 from metta.tools.command import CommandTool
 from metta.usage import ReportedError, UsageError, nearest
@@ -153,6 +155,11 @@ def build_tool(recipe: Recipe, settings: dict[str, str]) -> Tool:
         raise UsageError(
             "run= is empty: write run=NAME, or leave it out for a name from recipe and time"
         )
+    with trusting(*named_modules(settings)):  # what the user names may be imported
+        return _build(recipe, settings)
+
+
+def _build(recipe: Recipe, settings: dict[str, str]) -> Tool:
     try:
         tool, rest = call_with(recipe.function, settings)
     except UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ from mettagrid.util.module import load_symbol
 
 from metta.rl.checkpoint import CheckpointError, SavedPolicy, read_policy
 from metta.rl.config import PolicyConfig
+from metta.rl.runs import TRUST_ON_COMMAND_LINE
+from metta.rl.trust import resolve_class
 from metta.sim.simulation import TrainablePolicy
 from metta.usage import UsageError
 
@@ -30,24 +33,44 @@ _ALLOWED = (
 
 
 def find_policy(name: str) -> type[MultiAgentPolicy]:
-    """The class named by ``policy.name``.
+    """The class named by ``policy.name``, as the user gave it: its module is imported.
 
     Raises:
         UsageError: there is none, or it is not a mettagrid policy.
     """
     try:
         found = load_symbol(_CLASS_PATHS.get(name, name))
-    except (
-        ImportError,
-        TypeError,
-        ValueError,
-    ) as error:  # the latter two: an empty part, as in ".a"
+    except (ImportError, TypeError, ValueError) as error:  # the latter two: ".a", without a part
         raise UsageError(
             f"policy.name={name!r} cannot be loaded ({error}): use {_ALLOWED}"
+        ) from error
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
+        raise UsageError(
+            f"policy.name={name!r} cannot be loaded: its module raises "
+            f"{type(error).__name__}: {error}"
         ) from error
     if not isinstance(found, type) or not issubclass(found, MultiAgentPolicy):
         raise UsageError(f"policy.name={name!r} is not a policy: use {_ALLOWED}")
     return found
+
+
+def find_saved_policy(saved: SavedPolicy, trust: Sequence[str] = ()) -> type[MultiAgentPolicy]:
+    """The class that a checkpoint names. Its word is data: see ``trusting`` for which modules may
+    be imported for it.
+
+    Args:
+        trust: modules that may be, besides.
+
+    Raises:
+        CheckpointError: there is none, or its module may not be imported.
+    """
+    try:
+        return resolve_class(_CLASS_PATHS.get(saved.name, saved.name), MultiAgentPolicy, trust)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{saved.path} names a policy that cannot be loaded: {error}. {TRUST_ON_COMMAND_LINE}; "
+            "a file that is damaged is to be moved elsewhere"
+        ) from error
 
 
 def make_policy(config: PolicyConfig, environment: MettaGridConfig, device: str) -> TrainablePolicy:
@@ -56,25 +79,31 @@ def make_policy(config: PolicyConfig, environment: MettaGridConfig, device: str)
     Raises:
         UsageError: no policy of that name, or one that cannot be trained.
     """
-    policy = cast(Any, find_policy(config.name))(
-        PolicyEnvInterface.from_mg_cfg(environment), device=device
-    )
-    if not isinstance(policy.network(), torch.nn.Module):
-        raise UsageError(f"policy.name={config.name!r} has no network to train: use {_ALLOWED}")
-    return cast(TrainablePolicy, policy)
+    return _make(find_policy(config.name), config.name, environment, device)
 
 
-def load_policy(checkpoint: Path, environment: MettaGridConfig, device: str) -> TrainablePolicy:
-    """The policy saved in ``checkpoint``.
+def load_policy(
+    checkpoint: Path, environment: MettaGridConfig, device: str, trust: Sequence[str] = ()
+) -> TrainablePolicy:
+    """The policy saved in ``checkpoint``. ``trust``: see ``find_saved_policy``.
 
     Raises:
         CheckpointError: unreadable, see ``read_policy``, or ``environment`` has other spaces than
             the one it was trained in.
     """
     saved = read_policy(checkpoint)
-    policy = make_policy(PolicyConfig(name=saved.name), environment, device)
+    policy = _make(find_saved_policy(saved, trust), saved.name, environment, device)
     restore_network(policy.network(), saved)
     return policy
+
+
+def _make(
+    kind: type[MultiAgentPolicy], name: str, environment: MettaGridConfig, device: str
+) -> TrainablePolicy:
+    policy = cast(Any, kind)(PolicyEnvInterface.from_mg_cfg(environment), device=device)
+    if not isinstance(policy.network(), torch.nn.Module):
+        raise UsageError(f"policy.name={name!r} has no network to train: use {_ALLOWED}")
+    return cast(TrainablePolicy, policy)
 
 
 def restore_network(network: torch.nn.Module, saved: SavedPolicy) -> None:

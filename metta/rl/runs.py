@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import platform
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from metta.cogworks.curriculum import CurriculumConfig
 from metta.rl.checkpoint import latest_checkpoint
 from metta.rl.config import TrainingRun
 from metta.rl.files import FileError, write_whole
+from metta.rl.trust import refuse_untrusted_types, trusting
 from metta.usage import ReportedError, UsageError
 
 _CONFIG_WAY_OUT = (
     "Mend it, or move it elsewhere: training then goes on and writes a new one, and evaluate and "
     "play take the curriculum of a recipe"
 )
+TRUST_ON_COMMAND_LINE = "On the command line, trust=MODULE allows a module"
 _DEEPEST = 100
 """Levels of nesting in config.yaml; an arena with handlers has about 20."""
 _MOST_CHANGES = 10
@@ -97,8 +99,12 @@ def check_depth(content: Any, levels: int = _DEEPEST) -> None:
             check_depth(item, levels - 1)
 
 
-def read_curriculum(checkpoint: Path) -> CurriculumConfig:
-    """The curriculum that the run of ``checkpoint`` was trained on.
+def read_curriculum(checkpoint: Path, trust: Sequence[str] = ()) -> CurriculumConfig:
+    """The curriculum that the run of ``checkpoint`` was trained on. The classes that it names are
+    data: see ``trusting`` for which modules may be imported for them.
+
+    Args:
+        trust: modules that may be, besides.
 
     Raises:
         FileError: ``config.yaml`` cannot be read, or holds none that can be.
@@ -109,13 +115,16 @@ def read_curriculum(checkpoint: Path) -> CurriculumConfig:
     if not isinstance(found, dict):
         raise FileError(f"{path} holds no training_env.curriculum. {_CONFIG_WAY_OUT}")
     try:
-        curriculum = CurriculumConfig.model_validate(found)
-        if curriculum.task_generator is not None:
-            curriculum.task_generator.create()
+        with trusting(*trust):
+            refuse_untrusted_types(found)
+            curriculum = CurriculumConfig.model_validate(found)
+            if curriculum.task_generator is not None:
+                curriculum.task_generator.create()
     except (ValueError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise FileError(
-            f"training_env.curriculum in {path} cannot be: {said}. {_CONFIG_WAY_OUT}"
+            f"training_env.curriculum in {path} cannot be: {said}. {_CONFIG_WAY_OUT}. "
+            f"{TRUST_ON_COMMAND_LINE}"
         ) from error
     return curriculum
 
