@@ -24,21 +24,16 @@ MODULE_EXCEPTIONS = {
     "metta/cogworks/curriculum/task_config.py": ISSUE_10,
     "metta/cogworks/curriculum/task_generator.py": ISSUE_10,
     "metta/cogworks/curriculum/task_table.py": ISSUE_10,
-    "metta/rl/trainer.py": ISSUE_10,
 }
 FUNCTION_EXCEPTIONS = {
     "metta/cogworks/curriculum/lp_scorers.py:update_row": ISSUE_10,
     "metta/cogworks/curriculum/task_table.py:_checked": ISSUE_10,
     "metta/cogworks/curriculum/task_table.py:__init__": ISSUE_10,
-    "metta/rl/trainer.py:_train_from": ISSUE_10,
 }
 IMPORT_EXCEPTIONS = {
     "metta.cogworks.curriculum.lp_scorers -> "
     "metta.cogworks.curriculum.learning_progress_algorithm": ISSUE_10,
     "metta.cogworks.curriculum.task_generator -> metta.cogworks.curriculum.curriculum": ISSUE_10,
-    "metta.rl.trainer -> metta.tools.train": ISSUE_10,
-    "metta.sim.simulation -> metta.rl.map_seeds": ISSUE_10,
-    "metta.sim.simulation -> metta.rl.policy": ISSUE_10,
 }
 
 

@@ -20,13 +20,16 @@ _REWARD = "environment/reward"
 
 
 class Dashboard(Protocol):
+    """Where a run tells a person how it fares."""
+
     def show(self, history: list[dict[str, Any]]) -> None:
         """Show the newest epoch, the last of ``history``."""
 
     def say(self, message: str) -> None:
         """Print a line that stays."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Show no more; may be called twice."""
 
 
 def make_dashboard(run: str, total_steps: int) -> Dashboard:
@@ -41,13 +44,15 @@ class LineDashboard:
         self._total = total_steps
 
     def show(self, history: list[dict[str, Any]]) -> None:
+        """See Dashboard."""
         print(epoch_line(history[-1], self._total), flush=True)
 
     def say(self, message: str) -> None:
+        """See Dashboard."""
         print(message, flush=True)
 
     def close(self) -> None:
-        pass
+        """Nothing to close."""
 
 
 class LiveDashboard:
@@ -60,15 +65,19 @@ class LiveDashboard:
         self._live.start()
 
     def show(self, history: list[dict[str, Any]]) -> None:
+        """See Dashboard."""
         self._live.update(self.render(history), refresh=True)
 
     def say(self, message: str) -> None:
+        """See Dashboard."""
         self._live.console.print(message, highlight=False)
 
     def close(self) -> None:
+        """See Dashboard."""
         self._live.stop()
 
     def render(self, history: list[dict[str, Any]]) -> Panel:
+        """What the newest epoch looks like."""
         latest = history[-1]
         steps, speed = latest["agent_steps"], latest["SPS"]
         left = max(0, self._total - steps) / speed if speed else 0.0

@@ -162,6 +162,8 @@ def _set_learning_rate(learner: QuietPuffeRL, trainer: TrainerConfig) -> None:
 
 
 def check_finite(learner: QuietPuffeRL, epoch: Mapping[str, Any]) -> None:
+    """Raise DivergedError unless the losses of ``epoch`` and the network's parameters are
+    finite."""
     # The explained variance of returns that are all equal is NaN, and means no harm.
     wrong = [
         f"{key}={value}"
@@ -183,6 +185,7 @@ def check_finite(learner: QuietPuffeRL, epoch: Mapping[str, Any]) -> None:
 
 
 def seed_everything(seed: int, start_step: int) -> None:
+    """Seed Python's, numpy's and torch's random numbers; a resumed run goes on with others."""
     sequence = np.random.SeedSequence([seed, start_step])
     for_python, for_numpy, for_torch = (int(word) for word in sequence.generate_state(3))
     random.seed(for_python)
@@ -191,6 +194,7 @@ def seed_everything(seed: int, start_step: int) -> None:
 
 
 def torch_threads(run: TrainingRun) -> int:
+    """``trainer.torch_threads``, chosen where it is ``auto``."""
     threads = run.trainer.torch_threads
     if threads != "auto":
         return threads

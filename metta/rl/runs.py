@@ -28,6 +28,8 @@ _CONFIG_WAY_OUT = (
 TRUST_ON_COMMAND_LINE = "On the command line, trust=MODULE allows a module"
 _DEEPEST = 100
 """Levels of nesting in config.yaml; an arena with handlers has about 20."""
+_LONGEST = 60
+"""Characters of a value that is shown."""
 _MOST_CHANGES = 10
 """Lines about a changed configuration, so that what comes after them stays on the screen."""
 
@@ -207,7 +209,7 @@ def only_trainer_of(run_dir: Path) -> Iterator[None]:
 
 def _brief(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def _runs_in(data_dir: Path) -> str:

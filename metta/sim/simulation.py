@@ -30,6 +30,10 @@ class TrainablePolicy(Protocol):
         ...
 
 
+_MOST_REFUSALS = 100
+"""Invalid tasks in a row, until all are taken to be."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A task drawn for evaluation, with the map seed it is played on."""
@@ -54,6 +58,7 @@ class Episode:
     slice_values: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields by their names, for JSON."""
         return asdict(self)
 
 
@@ -76,9 +81,10 @@ class RandomActor:
         self._random = np.random.default_rng(seed)
 
     def begin_episode(self) -> None:
-        pass
+        """Nothing: chance remembers nothing."""
 
     def act(self, observations: np.ndarray) -> np.ndarray:
+        """See Actor."""
         return self._random.integers(self._num_actions, size=len(observations), dtype=np.int32)
 
 
@@ -96,9 +102,11 @@ class PolicyActor:
         self._state: dict[str, Any] = {}
 
     def begin_episode(self) -> None:
+        """Forget the recurrent state."""
         self._state = {}
 
     def act(self, observations: np.ndarray) -> np.ndarray:
+        """See Actor."""
         import torch
 
         if self._recurrent and not self._state:
@@ -130,9 +138,9 @@ def draw_tasks(curriculum: CurriculumConfig, count: int, seed: int) -> Iterator[
             config = generator.get_task(task_id)
         except ValueError as error:
             refused += 1
-            if refused == 100:
+            if refused == _MOST_REFUSALS:
                 raise ValueError(
-                    "every task was invalid: 100 in a row were refused, the last because of "
+                    f"every task was invalid: {refused} in a row were refused, the last because of "
                     f"{error}"
                 ) from error
             continue
