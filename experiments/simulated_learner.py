@@ -24,8 +24,8 @@ from experiments.simulation import report
 from experiments.simulation.runs import Job, Run, run
 from experiments.simulation.scenarios import SCENARIOS, Scenario
 from metta.cogworks.curriculum import LearningProgressConfig
-from metta.common.usage import nearest
 from metta.tools.base import Tool
+from metta.usage import nearest
 
 _ARMS = (*ARMS, ORACLE)
 _JSON_KEYS = ("mastered", "auc", "delta_vs_uniform", "ci_low", "ci_high", "oracle_share")

@@ -13,14 +13,14 @@ FOLDERS = ("metta", "experiments", "tools")
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("tools",),
     ("experiments",),
-    ("metta.cli", "metta.common"),
+    ("metta.cli",),
     ("metta.tools",),
     ("metta.report", "metta.rl"),
     ("metta.sim", "agora"),
     ("metta.cogworks.curriculum",),
     ("metta.cogworks.curriculum.pool", "metta.cogworks.curriculum.tasks"),
     ("metta.cogworks.curriculum.sessions",),
-    ("metta.usage", "metta.common.usage"),
+    ("metta.usage",),
 )
 """Folders from top to bottom: each may import those below it. The longest prefix of a module's name
 says where it lies."""

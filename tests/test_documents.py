@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from metta.cli.recipes import resolve
+from metta.cli.runner import build_tool
+from metta.cli.settings import split_arguments
 from metta.cogworks.curriculum import TaskState
-from metta.common.recipe_runner import build_tool
-from metta.common.recipes import resolve
-from metta.common.settings import split_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "metta" / "cogworks" / "curriculum"

@@ -25,16 +25,10 @@ MODULE_EXCEPTIONS = {
     "metta/cogworks/curriculum/task_config.py": ISSUE_10,
     "metta/cogworks/curriculum/task_generator.py": ISSUE_10,
     "metta/cogworks/curriculum/task_tracker.py": ISSUE_10,
-    "metta/rl/trainer.py": ISSUE_10,
 }
-FUNCTION_EXCEPTIONS = {
-    "metta/rl/trainer.py:_train_from": ISSUE_10,
-}
+FUNCTION_EXCEPTIONS: dict[str, str] = {}
 IMPORT_EXCEPTIONS = {
     "metta.cogworks.curriculum.task_generator -> metta.cogworks.curriculum.curriculum": ISSUE_10,
-    "metta.rl.trainer -> metta.tools.train": ISSUE_10,
-    "metta.sim.simulation -> metta.rl.map_seeds": ISSUE_10,
-    "metta.sim.simulation -> metta.rl.policy": ISSUE_10,
 }
 
 

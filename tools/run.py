@@ -17,7 +17,7 @@ _INTERRUPTED = 130
 def run() -> int:
     """Run what the command line asks for. Returns the exit status."""
     try:  # importing takes long enough to be interrupted
-        from metta.common.recipe_runner import main
+        from metta.cli.runner import main
 
         status = main(sys.argv[1:])
     except KeyboardInterrupt:

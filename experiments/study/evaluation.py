@@ -13,9 +13,9 @@ from experiments.study.runs import Evaluation
 from experiments.study.tasks import ERRANDS
 from metta.cogworks.curriculum import TaskGenerator
 from metta.rl.checkpoint import list_checkpoints, load_checkpoint
-from metta.rl.map_seeds import EVALUATION_SEEDS, with_map_seed
 from metta.rl.metrics import read_metrics
 from metta.rl.policy import load_policy
+from metta.sim.map_seeds import EVALUATION_SEEDS, with_map_seed
 from metta.sim.simulation import PolicyActor, Task, make_env, run_episode
 from metta.tools.train import TrainTool
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from metta.cogworks.curriculum import CurriculumConfig
 
 MAX_BATCH_SIZE = 2**26
 """Agent steps: an epoch's observations would already take 40 GB with the arena's 200 tokens of
 three bytes each."""
+
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class TrainerConfig(BaseModel):
@@ -149,3 +153,61 @@ class PolicyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(default="lstm", min_length=1)
+
+
+class RunSettings(BaseModel):
+    """Which run, where it lies, and on what: the settings that training shares with every other
+    work on a run."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    run: str = Field(
+        default="",
+        description="name of the run and of its folder; default, for training: recipe and time",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of everything random")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: cuda where there is one"
+    )
+    data_dir: Path = Field(
+        default=Path("train_dir"), description="folder that holds the folders of runs"
+    )
+
+    @field_validator("run")
+    @classmethod
+    def _names_a_folder(cls, run: str) -> str:
+        if run and not _RUN_NAME.fullmatch(run):
+            raise ValueError(
+                f"run={run!r} cannot name a folder: use letters, digits, '.', '_' and '-', "
+                "beginning with a letter or "
+                "digit, at most 100 characters"
+            )
+        return run
+
+    @property
+    def run_dir(self) -> Path:
+        """``data_dir/run``.
+
+        Raises:
+            ValueError: ``run`` is empty.
+        """
+        if not self.run:
+            raise ValueError("run is empty: name the run with run=NAME")
+        return self.data_dir / self.run
+
+
+class TrainingRun(RunSettings):
+    """Everything that ``metta.rl.trainer.train`` needs; saved as the run's ``config.yaml``."""
+
+    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
+    training_env: TrainingEnvConfig
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)
+
+    @model_validator(mode="after")
+    def _curriculum_makes_environments(self) -> TrainingRun:
+        if self.training_env.curriculum.task_generator is None:
+            raise ValueError(
+                "training_env.curriculum has no task_generator: build it from one, for instance "
+                "bucketed(...).to_curriculum()"
+            )
+        return self

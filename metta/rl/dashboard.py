@@ -13,19 +13,23 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from metta.rl.metrics import series, sparkline
+from metta.rl.config import TrainingRun
+from metta.rl.metrics import first_and_last, series, sparkline
 
 _REWARD = "environment/reward"
 
 
 class Dashboard(Protocol):
+    """Where a run tells a person how it fares."""
+
     def show(self, history: list[dict[str, Any]]) -> None:
         """Show the newest epoch, the last of ``history``."""
 
     def say(self, message: str) -> None:
         """Print a line that stays."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Show no more; may be called twice."""
 
 
 def make_dashboard(run: str, total_steps: int) -> Dashboard:
@@ -40,13 +44,15 @@ class LineDashboard:
         self._total = total_steps
 
     def show(self, history: list[dict[str, Any]]) -> None:
+        """See Dashboard."""
         print(epoch_line(history[-1], self._total), flush=True)
 
     def say(self, message: str) -> None:
+        """See Dashboard."""
         print(message, flush=True)
 
     def close(self) -> None:
-        pass
+        """Nothing to close."""
 
 
 class LiveDashboard:
@@ -59,15 +65,19 @@ class LiveDashboard:
         self._live.start()
 
     def show(self, history: list[dict[str, Any]]) -> None:
+        """See Dashboard."""
         self._live.update(self.render(history), refresh=True)
 
     def say(self, message: str) -> None:
+        """See Dashboard."""
         self._live.console.print(message, highlight=False)
 
     def close(self) -> None:
+        """See Dashboard."""
         self._live.stop()
 
     def render(self, history: list[dict[str, Any]]) -> Panel:
+        """What the newest epoch looks like."""
         latest = history[-1]
         steps, speed = latest["agent_steps"], latest["SPS"]
         left = max(0, self._total - steps) / speed if speed else 0.0
@@ -121,6 +131,36 @@ def counts(stats: Mapping[str, Any], prefix: str) -> str:
     if stats.get(f"{prefix}invalid"):
         names.append("invalid")
     return ", ".join(f"{stats.get(prefix + name, 0):,.0f} {name}" for name in names)
+
+
+def print_summary(
+    run: TrainingRun,
+    history: list[dict[str, Any]],
+    stats: Mapping[str, Any],
+    steps: int,
+    seconds: float,
+) -> None:
+    """Steps, reward, tasks and place of the run."""
+    rewards = series(history, "environment/reward")
+    ends = first_and_last(rewards)
+    lines = [
+        f"run      {run.run}",
+        f"steps    {steps:,} of {run.trainer.total_timesteps:,} agent steps, this session "
+        f"{seconds:,.0f} s",
+        f"reward   {ends[0]:.4f} at first, {ends[1]:.4f} at last  {sparkline(rewards)}"
+        if ends
+        else "reward   no episode ended: train longer, or shorten the episodes "
+        "(game.max_steps of the tasks)",
+        "tasks    " + counts(stats, "num_"),
+        f"files    {run.run_dir}  (metrics.jsonl, config.yaml, checkpoints/)",
+    ]
+    if rewards and not any(rewards):
+        lines.insert(
+            3,
+            "         no episode was rewarded, so there was nothing to learn: check the rewards of "
+            "the tasks",
+        )
+    print("\n" + "\n".join(lines), flush=True)
 
 
 def _section(title: str, epoch: Mapping[str, Any], *beginnings: str, most: int = 16) -> Table:

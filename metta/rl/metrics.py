@@ -5,11 +5,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from metta.rl.files import FileError, cannot_write, write_whole
+
+_COUNT_LIMIT = 2**63
+_WAY_OUT = (
+    "Mend the line, or move the file elsewhere: the run then goes on, and begins another file"
+)
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -20,41 +27,56 @@ class MetricsFile:
     A resumed run continues from its checkpoint, so lines of later steps, written before the run was
     cut off, are dropped: agent steps only ever rise within a file. Numbers that JSON has no name
     for (NaN, infinity) become null.
+
+    Raises:
+        FileError: ``path`` cannot be read or written.
     """
 
     def __init__(self, path: Path, resumed_at: int) -> None:
         self.history = [line for line in read_metrics(path) if line["agent_steps"] <= resumed_at]
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            for line in self.history:
-                _write_line(file, line)
-        temporary.replace(path)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
+        write_whole(path, b"".join(_encoded(line) for line in self.history))
+        self._file = path.open("ab", buffering=0)
 
     def write(self, metrics: Mapping[str, Any]) -> None:
+        """Append one epoch. Raises FileError, and leaves the lines before, if there is no room."""
         line = {key: _finite(value) for key, value in metrics.items()}
+        left, size = memoryview(_encoded(line)), self._file.seek(0, os.SEEK_END)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._file.truncate(size)
+            raise cannot_write(self._path, error) from error
         self.history.append(line)
-        _write_line(self._file, line)
-        self._file.flush()
 
     def close(self) -> None:
+        """Write no more."""
         self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The epochs in ``path``, in order; none where there is no file. A last line cut off by a crash
-    is left out."""
-    if not path.exists():
+    is left out.
+
+    Raises:
+        FileError: the file cannot be read, or another line is no epoch.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror}). {_WAY_OUT}") from error
+    *whole, cut_off = content.split(b"\n")
     epochs = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("agent_steps"), int):
-            epochs.append(line)
-    return epochs
+    for number, text in enumerate(whole, start=1):
+        epoch = _epoch(text)
+        if epoch is None:
+            raise FileError(f"line {number} of {path} is no epoch of a run. {_WAY_OUT}")
+        epochs.append(epoch)
+    last = _epoch(cut_off)
+    return epochs if last is None else [*epochs, last]
 
 
 def series(history: Sequence[Mapping[str, Any]], key: str) -> list[float]:
@@ -85,8 +107,28 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     )
 
 
-def _write_line(file: TextIO, line: Mapping[str, Any]) -> None:
-    file.write(json.dumps(line, allow_nan=False) + "\n")
+def _epoch(text: bytes) -> dict[str, Any] | None:
+    """The epoch that a line holds; None if it holds none."""
+    try:
+        line = json.loads(text)
+    # ValueError: no UTF-8, no JSON, or a number of too many digits
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or type(line.get("agent_steps")) is not int:
+        return None
+    if not all(
+        isinstance(value, str | float | None) or _is_count(value) for value in line.values()
+    ):
+        return None
+    return {key: _finite(value) for key, value in line.items()}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) < _COUNT_LIMIT
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line, allow_nan=False).encode() + b"\n"
 
 
 def _finite(value: Any) -> Any:

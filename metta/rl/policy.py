@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from mettagrid.config.mettagrid_config import MettaGridConfig
@@ -11,9 +12,12 @@ from mettagrid.policy.policy import MultiAgentPolicy
 from mettagrid.policy.policy_env_interface import PolicyEnvInterface
 from mettagrid.util.module import load_symbol
 
-from metta.common.usage import UsageError
-from metta.rl.checkpoint import load_checkpoint
+from metta.rl.checkpoint import CheckpointError, SavedPolicy, read_policy
 from metta.rl.config import PolicyConfig
+from metta.rl.runs import TRUST_ON_COMMAND_LINE
+from metta.rl.trust import resolve_class
+from metta.sim.simulation import TrainablePolicy
+from metta.usage import UsageError
 
 _CLASS_PATHS = {
     "lstm": "mettagrid.policy.lstm.LSTMPolicy",
@@ -28,33 +32,45 @@ _ALLOWED = (
 )
 
 
-class TrainablePolicy(Protocol):
-    """What training needs of a mettagrid policy."""
-
-    def network(self) -> torch.nn.Module: ...
-
-    def is_recurrent(self) -> bool: ...
-
-
 def find_policy(name: str) -> type[MultiAgentPolicy]:
-    """The class named by ``policy.name``.
+    """The class named by ``policy.name``, as the user gave it: its module is imported.
 
     Raises:
         UsageError: there is none, or it is not a mettagrid policy.
     """
     try:
         found = load_symbol(_CLASS_PATHS.get(name, name))
-    except (
-        ImportError,
-        TypeError,
-        ValueError,
-    ) as error:  # the latter two: an empty part, as in ".a"
+    except (ImportError, TypeError, ValueError) as error:  # the latter two: ".a", without a part
         raise UsageError(
             f"policy.name={name!r} cannot be loaded ({error}): use {_ALLOWED}"
+        ) from error
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
+        raise UsageError(
+            f"policy.name={name!r} cannot be loaded: its module raises "
+            f"{type(error).__name__}: {error}"
         ) from error
     if not isinstance(found, type) or not issubclass(found, MultiAgentPolicy):
         raise UsageError(f"policy.name={name!r} is not a policy: use {_ALLOWED}")
     return found
+
+
+def find_saved_policy(saved: SavedPolicy, trust: Sequence[str] = ()) -> type[MultiAgentPolicy]:
+    """The class that a checkpoint names. Its word is data: see ``trusting`` for which modules may
+    be imported for it.
+
+    Args:
+        trust: modules that may be, besides.
+
+    Raises:
+        CheckpointError: there is none, or its module may not be imported.
+    """
+    try:
+        return resolve_class(_CLASS_PATHS.get(saved.name, saved.name), MultiAgentPolicy, trust)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{saved.path} names a policy that cannot be loaded: {error}. {TRUST_ON_COMMAND_LINE}; "
+            "a file that is damaged is to be moved elsewhere"
+        ) from error
 
 
 def make_policy(config: PolicyConfig, environment: MettaGridConfig, device: str) -> TrainablePolicy:
@@ -63,38 +79,46 @@ def make_policy(config: PolicyConfig, environment: MettaGridConfig, device: str)
     Raises:
         UsageError: no policy of that name, or one that cannot be trained.
     """
-    policy = cast(Any, find_policy(config.name))(
-        PolicyEnvInterface.from_mg_cfg(environment), device=device
-    )
-    if not isinstance(policy.network(), torch.nn.Module):
-        raise UsageError(f"policy.name={config.name!r} has no network to train: use {_ALLOWED}")
-    return cast(TrainablePolicy, policy)
+    return _make(find_policy(config.name), config.name, environment, device)
 
 
-def load_policy(checkpoint: Path, environment: MettaGridConfig, device: str) -> TrainablePolicy:
-    """The policy saved in ``checkpoint``.
+def load_policy(
+    checkpoint: Path, environment: MettaGridConfig, device: str, trust: Sequence[str] = ()
+) -> TrainablePolicy:
+    """The policy saved in ``checkpoint``. ``trust``: see ``find_saved_policy``.
 
     Raises:
-        CheckpointError: unreadable, see ``load_checkpoint``.
-        ValueError: ``environment`` has other spaces than the one it was trained in.
+        CheckpointError: unreadable, see ``read_policy``, or ``environment`` has other spaces than
+            the one it was trained in.
     """
-    content = load_checkpoint(checkpoint)
-    policy = make_policy(PolicyConfig(name=content["policy_name"]), environment, device)
-    restore_network(policy.network(), content["policy"], str(checkpoint))
+    saved = read_policy(checkpoint)
+    policy = _make(find_saved_policy(saved, trust), saved.name, environment, device)
+    restore_network(policy.network(), saved)
     return policy
 
 
-def restore_network(
-    network: torch.nn.Module, weights: dict[str, torch.Tensor], source: str
-) -> None:
-    """Load ``weights``; a network of another shape is a ValueError that names ``source``."""
+def _make(
+    kind: type[MultiAgentPolicy], name: str, environment: MettaGridConfig, device: str
+) -> TrainablePolicy:
+    policy = cast(Any, kind)(PolicyEnvInterface.from_mg_cfg(environment), device=device)
+    if not isinstance(policy.network(), torch.nn.Module):
+        raise UsageError(f"policy.name={name!r} has no network to train: use {_ALLOWED}")
+    return cast(TrainablePolicy, policy)
+
+
+def restore_network(network: torch.nn.Module, saved: SavedPolicy) -> None:
+    """Load the saved weights.
+
+    Raises:
+        CheckpointError: they are those of a network of another shape.
+    """
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(saved.weights)
     except RuntimeError as error:
-        raise ValueError(
-            f"{source} holds a network of another shape: the environment it was trained in has "
-            "other observations or "
-            "actions. Use its own configuration (config.yaml), or another run name "
+        raise CheckpointError(
+            f"{saved.path} holds a network of another shape: the environment it was trained in has "
+            "other observations or actions, or the file is damaged. Use its own configuration "
+            "(config.yaml) or another run name, or move it elsewhere "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
 

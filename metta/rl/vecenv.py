@@ -4,79 +4,35 @@ for the dead."""
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from multiprocessing.util import Finalize
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import psutil
 import pufferlib.vector
-from mettagrid.config.mettagrid_config import MettaGridConfig
-from mettagrid.envs.mettagrid_puffer_env import MettaGridPufferEnv
-from mettagrid.simulator import Simulator
 
-from metta.cogworks.curriculum import Curriculum, CurriculumConfig
-from metta.cogworks.curriculum.curriculum_env import REFUSALS, CurriculumEnv, InvalidTasksError
+from metta.cogworks.curriculum.curriculum_env import CurriculumEnv
 from metta.rl.config import TrainingEnvConfig
-from metta.rl.map_seeds import SeededMaps
-from metta.rl.signals import STOPPING
+from metta.rl.environment import EnvCreator
 
 # a third of the fastest mettagrid step; PufferLib's own loop burns a core that workers could use
 _POLL_SECONDS = 50e-6
 _LIVENESS_SECONDS = 0.1  # how late a dead worker may be noticed
-_WORKER_NICENESS = 15
-"""Workers spin while they wait for actions; the network goes first. On two busy cores, two workers
-and the 24-agent arena this raised 6,700 agent steps per second to 11,500; where every process has a
-core it changes nothing."""
-_CLOSE_SECONDS = (
-    5.0  # for a worker to finish its step and detach from the pool, before it is killed
-)
+_CLOSE_SECONDS = 5.0
+"""For a worker to finish its step and detach from the pool, before it is killed."""
+_STOPPED_SECONDS = 3.0
+"""Of waiting, until a worker is named that does not run (SIGSTOP, a debugger). A step takes
+milliseconds."""
+_STUCK_SECONDS = 60.0
+"""Of waiting, until a worker is named that runs, but does not come to the end of a step."""
+_NOT_RUNNING = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 
 class WorkerDiedError(RuntimeError):
     """A worker process ended while its environments were in use."""
-
-
-@dataclass(frozen=True)
-class EnvCreator:
-    """What PufferLib calls, in any process, to make one environment. Pickles as configuration plus
-    session id."""
-
-    curriculum: CurriculumConfig
-    agent_stats: tuple[str, ...]
-    entropy: tuple[int, ...]
-    """What the map seeds are derived from, together with the environment's index: the run's seed
-    and its first step."""
-
-    def __call__(self, buf: Any = None, seed: int = 0) -> CurriculumEnv:
-        """``buf``: PufferLib's shared buffers. ``seed``: PufferLib's constructor seed, the index of
-        the environment."""
-        make = CurriculumEnv
-        if multiprocessing.parent_process() is not None:
-            _become_worker()
-            make = _WorkerEnv
-        env = make_env(self.curriculum, buf, seed)
-        return make(
-            env,
-            open_curriculum(self.curriculum),
-            apply_task=SeededMaps(*self.entropy, seed),
-            episode_stats=_AgentStats(self.agent_stats) if self.agent_stats else None,
-        )
-
-
-class _WorkerEnv(CurriculumEnv):
-    """Ends its process with a message, where PufferLib's worker would print a traceback."""
-
-    def _begin_episode(self) -> tuple[np.ndarray, Any]:
-        try:
-            return super()._begin_episode()
-        except InvalidTasksError as error:
-            raise SystemExit(f"error: {error}") from error
 
 
 class SupervisedVecEnv:
@@ -88,15 +44,19 @@ class SupervisedVecEnv:
       Its last value is therefore not bootstrapped.
     - ``close()`` lets workers leave the pool in good order and leaves none behind.
 
+    A worker that is stopped, or does not come to the end of a step, is named once and waited for.
+
     Args:
         vecenv: Serial or Multiprocessing, with ``sync_traj=True``.
         check: called while waiting, about every 0.1 s, and on every ``recv()``; may raise to
             interrupt.
+        say: told, in one line, who is waited for.
     """
 
-    def __init__(self, vecenv: Any, check: Callable[[], None]) -> None:
+    def __init__(self, vecenv: Any, check: Callable[[], None], say: Callable[[str], None]) -> None:
         self._vecenv = vecenv
         self._check = check
+        self._say = say
         self._workers: list[Any] = (
             vecenv.processes if isinstance(vecenv, pufferlib.vector.Multiprocessing) else []
         )
@@ -110,12 +70,15 @@ class SupervisedVecEnv:
 
     @property
     def worker_pids(self) -> list[int]:
+        """Process ids of the workers, in order; empty where there are none."""
         return [worker.pid for worker in self._workers]
 
     def async_reset(self, seed: int) -> None:
+        """Begin an episode in every environment; ``recv()`` has the first observations."""
         self._vecenv.async_reset(seed)
 
     def send(self, actions: np.ndarray) -> None:
+        """Begin a step, with ``actions`` int32 (agents_per_batch,)."""
         self._vecenv.send(actions)
 
     def recv(self) -> tuple[Any, ...]:
@@ -168,23 +131,52 @@ class SupervisedVecEnv:
             worker.join()
 
     def _wait_for(self, workers: list[int]) -> None:
-        vecenv = self._vecenv
-        semaphores = vecenv.buf["semaphores"]
-        next_look = time.monotonic() + _LIVENESS_SECONDS
+        began = time.monotonic()
+        next_look = began + _LIVENESS_SECONDS
+        named: set[tuple[int, str]] = set()
         for worker in workers:
-            while True:
-                state = semaphores[worker]
-                # A worker announces its infos before it sends them, so one killed in between would
-                # block the reading.
-                if state == pufferlib.vector.MAIN or (
-                    state == pufferlib.vector.INFO and vecenv.recv_pipes[worker].poll()
-                ):
-                    break
+            while not self._has_answered(worker):
                 time.sleep(_POLL_SECONDS)
                 if time.monotonic() > next_look:
                     self._check()
                     self._raise_if_dead()
+                    self._name_the_slow(workers, time.monotonic() - began, named)
                     next_look = time.monotonic() + _LIVENESS_SECONDS
+
+    def _has_answered(self, worker: int) -> bool:
+        state = self._vecenv.buf["semaphores"][worker]
+        # A worker announces its infos before it sends them, so one killed in between would block
+        # the reading.
+        return state == pufferlib.vector.MAIN or (
+            state == pufferlib.vector.INFO and self._vecenv.recv_pipes[worker].poll()
+        )
+
+    def _name_the_slow(
+        self, workers: list[int], seconds: float, named: set[tuple[int, str]]
+    ) -> None:
+        """Say which of ``workers`` are stopped or stuck after ``seconds`` of waiting, each once;
+        ``named`` holds those that were told."""
+        if seconds < _STOPPED_SECONDS:
+            return
+        for worker in workers:
+            if self._has_answered(worker):
+                continue
+            pid = self._workers[worker].pid
+            if _is_stopped(pid):
+                reason = "is stopped (state T: by SIGSTOP or a debugger)"
+                way_out = f"kill -CONT {pid} continues it, Ctrl-C saves and ends the run"
+            elif seconds >= _STUCK_SECONDS:
+                reason = f"has not ended its step for {_STUCK_SECONDS:.0f} s"
+                way_out = "Ctrl-C saves and ends the run"
+            else:
+                continue
+            if (worker, reason) not in named:
+                named.add((worker, reason))
+                self._say(f"waiting for {self._name(worker)}: it {reason}; {way_out}")
+
+    def _name(self, worker: int) -> str:
+        pid = self._workers[worker].pid
+        return f"environment worker {worker} of {len(self._workers)} (pid {pid})"
 
     def _raise_if_dead(self) -> None:
         for index, worker in enumerate(self._workers):
@@ -195,16 +187,28 @@ class SupervisedVecEnv:
                     if code < 0
                     else f"ended with exit status {code}, see above"
                 )
-                raise WorkerDiedError(
-                    f"environment worker {index} of {len(self._workers)} (pid {worker.pid}) was "
-                    f"lost: {cause}"
-                )
+                raise WorkerDiedError(f"{self._name(index)} was lost: {cause}")
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() in _NOT_RUNNING
+    except psutil.NoSuchProcess:  # it has ended since: noticed at the next look
+        return False
+
+
+def _say_on_stderr(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def make_vecenv(
-    config: TrainingEnvConfig, entropy: tuple[int, ...], check: Callable[[], None] = lambda: None
+    config: TrainingEnvConfig,
+    entropy: tuple[int, ...],
+    check: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = _say_on_stderr,
 ) -> SupervisedVecEnv:
     """Start the environments; workers attach to the pool of ``config.curriculum.session_id``.
+    ``check`` and ``say``: see SupervisedVecEnv.
 
     Raises:
         InvalidTasksError: see ``make_env``.
@@ -217,6 +221,7 @@ def make_vecenv(
                 creator, backend=cast(Any, pufferlib.vector.Serial), num_envs=config.num_envs
             ),
             check,
+            say,
         )
     if config.curriculum.session_id is None:
         raise ValueError(
@@ -240,102 +245,4 @@ def make_vecenv(
         batch_size=config.num_envs // config.async_factor,
         overwork=True,  # more workers than cores is the user's decision
     )
-    return SupervisedVecEnv(vecenv, check)
-
-
-def make_env(curriculum: CurriculumConfig, buf: Any, seed: int) -> MettaGridPufferEnv:
-    """An environment with the spaces and the number of agents that all tasks share, made from the
-    first valid task.
-
-    Raises:
-        TypeError: the generator makes something other than mettagrid configurations.
-        InvalidTasksError: none of the first hundred tasks is valid.
-    """
-    if curriculum.task_generator is None:
-        raise ValueError(
-            "the curriculum has no task_generator: training needs one that makes mettagrid "
-            "configurations"
-        )
-    generator = curriculum.task_generator.create()
-    problem: Exception | None = None
-    for task_id in range(100):
-        try:
-            config = generator.get_task(task_id)
-            if not isinstance(config, MettaGridConfig):
-                raise TypeError(
-                    f"the task generator makes {type(config).__name__}: training needs "
-                    "MettaGridConfig"
-                )
-            return MettaGridPufferEnv(Simulator(), config, buf=buf, seed=seed)
-        except REFUSALS as error:
-            problem = error
-    raise InvalidTasksError(
-        "every task was invalid: the first 100 were refused, the last one because of "
-        f"{type(problem).__name__}: {problem}"
-    ) from problem
-
-
-_curricula: dict[tuple[int, CurriculumConfig | str], Curriculum] = {}
-
-
-def open_curriculum(config: CurriculumConfig) -> Curriculum:
-    """This process's view of the pool; one per process and session, however many environments it
-    has."""
-    key = (os.getpid(), config.session_id or str(id(config)))
-    if key not in _curricula:
-        curriculum = config.make()
-        _curricula[key] = curriculum
-        if multiprocessing.parent_process() is not None:
-            Finalize(None, curriculum.close, exitpriority=10)
-    return _curricula[key]
-
-
-def close_curriculum(config: CurriculumConfig) -> None:
-    """Close this process's view; the last process to do so removes the pool."""
-    curriculum = _curricula.pop((os.getpid(), config.session_id or str(id(config))), None)
-    if curriculum is not None:
-        curriculum.close()
-
-
-class _AgentStats:
-    """Reads mettagrid's agent statistics at the end of an episode: mean over agents, 0 where an
-    agent has none."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
-
-    def __call__(self, env: MettaGridPufferEnv) -> Mapping[str, float]:
-        agents = env.current_simulation.episode_stats["agent"]
-        return {
-            f"agent/{name}": sum(agent.get(name, 0.0) for agent in agents) / len(agents)
-            for name in self._names
-        }
-
-
-_worker_of: list[int] = []
-
-
-def _become_worker() -> None:
-    """Leave stopping to the main process, which saves first, and never outlive it."""
-    if _worker_of == [os.getpid()]:
-        return
-    _worker_of[:] = [os.getpid()]
-    for signum in STOPPING:
-        signal.signal(signum, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, _leave)
-    os.nice(_WORKER_NICENESS)
-    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    parent.join()
-    os.kill(
-        os.getpid(), signal.SIGUSR1
-    )  # only the main thread can unwind, and so leave the pool in good order
-
-
-def _leave(signum: int, frame: object) -> None:
-    raise SystemExit(1)
+    return SupervisedVecEnv(vecenv, check, say)

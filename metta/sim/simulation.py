@@ -12,10 +12,26 @@ from mettagrid.config.mettagrid_config import MettaGridConfig
 from mettagrid.simulator import Simulator
 
 from metta.cogworks.curriculum import CurriculumConfig
-from metta.rl.map_seeds import EVALUATION_SEEDS, with_map_seed
+from metta.sim.map_seeds import EVALUATION_SEEDS, with_map_seed
 
 if TYPE_CHECKING:
-    from metta.rl.policy import TrainablePolicy
+    import torch
+
+
+class TrainablePolicy(Protocol):
+    """What playing and training need of a mettagrid policy."""
+
+    def network(self) -> torch.nn.Module:
+        """The policy's network: the module itself, not a copy."""
+        ...
+
+    def is_recurrent(self) -> bool:
+        """Whether the network carries a state from step to step."""
+        ...
+
+
+_MOST_REFUSALS = 100
+"""Invalid tasks in a row, until all are taken to be."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Episode:
     slice_values: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields by their names, for JSON."""
         return asdict(self)
 
 
@@ -64,9 +81,10 @@ class RandomActor:
         self._random = np.random.default_rng(seed)
 
     def begin_episode(self) -> None:
-        pass
+        """Nothing: chance remembers nothing."""
 
     def act(self, observations: np.ndarray) -> np.ndarray:
+        """See Actor."""
         return self._random.integers(self._num_actions, size=len(observations), dtype=np.int32)
 
 
@@ -84,9 +102,11 @@ class PolicyActor:
         self._state: dict[str, Any] = {}
 
     def begin_episode(self) -> None:
+        """Forget the recurrent state."""
         self._state = {}
 
     def act(self, observations: np.ndarray) -> np.ndarray:
+        """See Actor."""
         import torch
 
         if self._recurrent and not self._state:
@@ -118,9 +138,9 @@ def draw_tasks(curriculum: CurriculumConfig, count: int, seed: int) -> Iterator[
             config = generator.get_task(task_id)
         except ValueError as error:
             refused += 1
-            if refused == 100:
+            if refused == _MOST_REFUSALS:
                 raise ValueError(
-                    "every task was invalid: 100 in a row were refused, the last because of "
+                    f"every task was invalid: {refused} in a row were refused, the last because of "
                     f"{error}"
                 ) from error
             continue

@@ -19,7 +19,9 @@ class CommandTool(Tool):
     function: Callable[[], int | None] = Field(exclude=True)
 
     def invoke(self) -> int:
+        """Call the function. Returns its exit status."""
         return self.function() or 0
 
     def dry_run(self) -> str:
+        """Nothing is built."""
         return "a command; nothing to build"

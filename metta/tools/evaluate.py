@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
-from metta.cogworks.curriculum import CurriculumConfig
-from metta.tools.base import Tool, check_tasks
+from metta.tools.policy import PolicyTool
 
 
-class EvaluateTool(Tool):
+class EvaluateTool(PolicyTool):
     """Plays tasks drawn uniformly from a curriculum, on maps that no training has seen, and reports
     the rewards.
 
@@ -20,39 +19,29 @@ class EvaluateTool(Tool):
     ``out``.
     """
 
-    policy: Literal["trained", "random"] = "trained"
-    checkpoint: Path | None = Field(
-        default=None, description="file or run folder; default: the newest of the run"
-    )
-    curriculum: CurriculumConfig | None = Field(
-        default=None, description="default: that of the checkpoint's run"
-    )
     episodes: int = Field(default=32, gt=0)
     out: Path | None = Field(
-        default=None, description="JSON file; default: evaluation.json beside the run's config.yaml"
+        default=None,
+        description="JSON file; default: evaluation.json beside the run's config.yaml, "
+        "evaluation_random.json for policy=random",
     )
 
     def invoke(self) -> int:
-        from metta.rl.evaluator import evaluate, summarise
+        """Play the episodes, print and write what came of them. Returns 0."""
+        from metta.rl.files import write_whole
         from metta.rl.policy import load_policy, resolve_device
-        from metta.rl.runs import find_checkpoint, read_curriculum
+        from metta.sim.evaluator import evaluate, summarise
         from metta.sim.simulation import Actor, PolicyActor, RandomActor
 
         device = resolve_device(self.device)
-        checkpoint = (
-            None
-            if self.policy == "random"
-            else find_checkpoint(self.checkpoint, self.run, self.data_dir)
-        )
-        curriculum = self.curriculum
-        if curriculum is None:
-            curriculum = read_curriculum(find_checkpoint(self.checkpoint, self.run, self.data_dir))
-        check_tasks(curriculum, "curriculum")
+        checkpoint, curriculum = self.find()
+        trained = checkpoint if self.policy == "trained" else None
 
         def actor_for(env: Any) -> Actor:
-            if checkpoint is None:
+            if trained is None:
                 return RandomActor(int(env.single_action_space.n), self.seed)
-            return PolicyActor(load_policy(checkpoint, env.env_cfg, device), device, self.seed)
+            policy = load_policy(trained, env.env_cfg, device, self.trust)
+            return PolicyActor(policy, device, self.seed)
 
         every = max(1, self.episodes // 10)
         episodes = evaluate(
@@ -65,21 +54,23 @@ class EvaluateTool(Tool):
             ),
         )
         summary = {
-            "policy": "random" if checkpoint is None else str(checkpoint),
+            "policy": "random" if trained is None else str(trained),
             **summarise(episodes),
         }
-        out = self.out or (checkpoint.parent.parent / "evaluation.json" if checkpoint else None)
-        if out is not None:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(
-                json.dumps(
-                    {**summary, "results": [e.to_dict() for e in episodes]}, indent=1, default=str
-                )
-            )
+        name = "evaluation_random.json" if trained is None else "evaluation.json"
+        out = self.out or (checkpoint.parent.parent / name if checkpoint else None)
         self._print(summary)
+        if out is not None:
+            results = {**summary, "results": [e.to_dict() for e in episodes]}
+            write_whole(
+                out,
+                json.dumps(results, indent=1, default=str).encode(),
+                "or give out=FILE elsewhere",
+            )
         return 0
 
     def dry_run(self) -> str:
+        """Build one environment of the curriculum and say what it is."""
         if self.curriculum is None:
             return "evaluates the curriculum of the run it is given"
         from metta.sim.simulation import describe_environment

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from metta.cogworks.curriculum import CurriculumConfig
-from metta.common.usage import UsageError
-from metta.tools.base import Tool, check_tasks
+from metta.tools.policy import PolicyTool
+from metta.usage import UsageError
 
 
-class PlayTool(Tool):
+class PlayTool(PolicyTool):
     """Plays one episode of a task, by a trained policy or at random.
 
     ``render``: ``interactive`` is mettagrid's terminal view, where keys move the camera and agents;
@@ -22,13 +20,6 @@ class PlayTool(Tool):
     interactive on a terminal and log elsewhere.
     """
 
-    policy: Literal["trained", "random"] = "trained"
-    checkpoint: Path | None = Field(
-        default=None, description="file or run folder; default: the newest of the run"
-    )
-    curriculum: CurriculumConfig | None = Field(
-        default=None, description="default: that of the checkpoint's run"
-    )
     render: Literal["auto", "interactive", "text", "log"] = "auto"
     max_steps: int | None = Field(
         default=None, gt=0, description="default: to the end of the episode"
@@ -38,8 +29,8 @@ class PlayTool(Tool):
     )
 
     def invoke(self) -> int:
+        """Play the episode. Returns 0."""
         from metta.rl.policy import load_policy, resolve_device
-        from metta.rl.runs import find_checkpoint, read_curriculum
         from metta.sim.simulation import (
             PolicyActor,
             RandomActor,
@@ -49,25 +40,12 @@ class PlayTool(Tool):
         )
 
         device = resolve_device(self.device)
-        checkpoint = (
-            None
-            if self.policy == "random"
-            else find_checkpoint(self.checkpoint, self.run, self.data_dir)
-        )
-        curriculum = self.curriculum
-        if curriculum is None:
-            curriculum = read_curriculum(find_checkpoint(self.checkpoint, self.run, self.data_dir))
-        check_tasks(curriculum, "curriculum")
+        render = self._renderer()
+        checkpoint, curriculum = self.find()
         task = next(draw_tasks(curriculum, 1, self.seed))
-        render = self.render
-        on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
-        if render == "auto":
-            render = "interactive" if on_terminal else "log"
-        if render == "interactive" and not on_terminal:
-            raise UsageError(
-                "render=interactive needs a terminal with a keyboard: use render=text or render=log"
-            )
-        trained = None if checkpoint is None else load_policy(checkpoint, task.config, device)
+        trained = None
+        if checkpoint is not None and self.policy == "trained":
+            trained = load_policy(checkpoint, task.config, device, self.trust)
         print(
             f"task {task.task_id} ({task.label}), {task.config.game.num_agents} agents, seed "
             f"{self.seed}",
@@ -97,7 +75,18 @@ class PlayTool(Tool):
         )
         return 0
 
+    def _renderer(self) -> str:
+        on_terminal = sys.stdout.isatty() and sys.stdin.isatty()
+        if self.render == "auto":
+            return "interactive" if on_terminal else "log"
+        if self.render == "interactive" and not on_terminal:
+            raise UsageError(
+                "render=interactive needs a terminal with a keyboard: use render=text or render=log"
+            )
+        return self.render
+
     def dry_run(self) -> str:
+        """Build one environment of the curriculum and say what it is."""
         if self.curriculum is None:
             return "plays the curriculum of the run it is given"
         from metta.sim.simulation import describe_environment

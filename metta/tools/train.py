@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, model_validator
-
-from metta.rl.config import PolicyConfig, TrainerConfig, TrainingEnvConfig
+from metta.rl.config import TrainingRun
 from metta.tools.base import Tool, check_tasks
 
 
-class TrainTool(Tool):
+class TrainTool(TrainingRun, Tool):
     """Trains a policy on the tasks of ``training_env.curriculum``; ``run`` names the run's folder,
     and resumes it.
 
@@ -21,20 +19,8 @@ class TrainTool(Tool):
 
     starts_run: ClassVar[bool] = True
 
-    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
-    training_env: TrainingEnvConfig
-    policy: PolicyConfig = Field(default_factory=PolicyConfig)
-
-    @model_validator(mode="after")
-    def _curriculum_makes_environments(self) -> TrainTool:
-        if self.training_env.curriculum.task_generator is None:
-            raise ValueError(
-                "training_env.curriculum has no task_generator: build it from one, for instance "
-                "bucketed(...).to_curriculum()"
-            )
-        return self
-
     def invoke(self) -> int:
+        """Train, or go on training. Returns the exit status, see above."""
         check_tasks(self.training_env.curriculum, "training_env.curriculum")
         # torch, mettagrid and PufferLib take seconds to import: only training pays for them.
         from metta.rl.signals import StopSignals
@@ -45,6 +31,7 @@ class TrainTool(Tool):
             return train(self, stop)
 
     def dry_run(self) -> str:
+        """Build one environment of the curriculum and say what it is."""
         from metta.sim.simulation import describe_environment
 
         return describe_environment(self.training_env.curriculum)

@@ -38,7 +38,7 @@ from experiments.study.tasks import (
     make_env,
 )
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig, TaskGeneratorConfig
-from metta.rl.map_seeds import EVALUATION_SEEDS, TRAINING_SEEDS, with_map_seed
+from metta.sim.map_seeds import EVALUATION_SEEDS, TRAINING_SEEDS, with_map_seed
 from metta.sim.simulation import Task
 from metta.sim.simulation import make_env as environment
 from tests.cogworks.curriculum.generator_contract import GeneratorContract

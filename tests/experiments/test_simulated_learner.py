@@ -20,7 +20,7 @@ from experiments.simulated_learner import CompareTool, compare
 from experiments.simulation.learner import GROUPS, IMPOSSIBLE, Learner, World, logit, sigmoid
 from experiments.simulation.runs import Job, run
 from experiments.simulation.scenarios import SCENARIOS, Scenario
-from metta.common.recipe_runner import main
+from metta.cli.runner import main
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_SHIFTS = {name: scenario for name, scenario in SCENARIOS.items() if scenario.shift_every is None}

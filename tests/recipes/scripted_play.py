@@ -8,7 +8,7 @@ from mettagrid.config.mettagrid_config import MettaGridConfig
 from mettagrid.map_builder.random_map import RandomMapBuilderConfig
 from mettagrid.simulator import Simulation
 
-from metta.rl.map_seeds import with_map_seed
+from metta.sim.map_seeds import with_map_seed
 
 _STEPS = {"move_north": (-1, 0), "move_south": (1, 0), "move_west": (0, -1), "move_east": (0, 1)}
 

@@ -24,7 +24,7 @@ from experiments.recipes import (
 )
 from experiments.recipes.cogs_v_clips import level_1
 from metta.cogworks.curriculum import CurriculumConfig, LearningProgressConfig, TaskGenerator
-from metta.rl.map_seeds import with_map_seed
+from metta.sim.map_seeds import with_map_seed
 from metta.tools.evaluate import EvaluateTool
 from metta.tools.play import PlayTool
 from metta.tools.train import TrainTool

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from metta.cogworks.curriculum import CurriculumConfig, single_task
 from metta.rl.config import TrainerConfig, TrainingEnvConfig
-from metta.rl.trainer import puffer_config
+from metta.rl.learner import puffer_config
 from metta.tools.train import TrainTool
 
 

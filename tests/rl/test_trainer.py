@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from metta.common.usage import UsageError
 from metta.rl.signals import StopSignals
 from metta.rl.trainer import train
 from metta.tools.train import TrainTool
+from metta.usage import UsageError
 from tests.tools import small_recipe
 
 

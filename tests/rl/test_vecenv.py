@@ -1,7 +1,10 @@
 """Supervised workers: one pool, no waiting for the dead, nobody left behind."""
 
+import multiprocessing
 import os
+import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +14,7 @@ import psutil
 import pytest
 from mettagrid.config.mettagrid_config import MettaGridConfig
 
+import metta.rl.vecenv
 from metta.cogworks.curriculum import (
     CurriculumConfig,
     DiscreteRandomConfig,
@@ -22,14 +26,8 @@ from metta.cogworks.curriculum import (
 )
 from metta.cogworks.curriculum.curriculum_env import InvalidTasksError
 from metta.rl.config import TrainingEnvConfig
-from metta.rl.vecenv import (
-    SupervisedVecEnv,
-    WorkerDiedError,
-    close_curriculum,
-    make_env,
-    make_vecenv,
-    open_curriculum,
-)
+from metta.rl.environment import close_curriculum, make_env, open_curriculum
+from metta.rl.vecenv import SupervisedVecEnv, WorkerDiedError, make_vecenv
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -176,6 +174,81 @@ def test_workers_ignore_signals_meant_for_the_main_process(session: str):
         vecenv.close()
         close_curriculum(config.curriculum)
     assert not any(psutil.pid_exists(pid) for pid in vecenv.worker_pids)
+
+
+def test_a_stopped_worker_is_named_once_and_waited_for(
+    session: str, capfd: pytest.CaptureFixture[str]
+):
+    config = environments(session)
+    looks = []
+    vecenv = make_vecenv(config, (0, 0), check=lambda: looks.append(time.monotonic()))
+    try:
+        run(vecenv, 2)
+        stopped = vecenv.worker_pids[1]
+        os.kill(stopped, signal.SIGSTOP)
+        vecenv.send(np.zeros(vecenv.num_agents, dtype=np.int32))
+        # Continued only once it has been named, and looked at some more.
+        while_waiting = threading.Thread(target=_continue_when_named, args=(capfd, stopped))
+        while_waiting.start()
+        vecenv.recv()
+        while_waiting.join(60)
+        vecenv.send(np.zeros(vecenv.num_agents, dtype=np.int32))
+        vecenv.recv()
+    finally:
+        vecenv.close()
+        close_curriculum(config.curriculum)
+    assert len(looks) > 30, "waiting was not interruptible"
+    assert capfd.readouterr().err == "", "named more than once"
+
+
+def _continue_when_named(capfd: pytest.CaptureFixture[str], pid: int) -> None:
+    error = ""
+    try:
+        deadline = time.monotonic() + 30
+        while f"kill -CONT {pid}" not in error and time.monotonic() < deadline:
+            time.sleep(0.1)
+            error += capfd.readouterr().err
+        time.sleep(1)
+        error += capfd.readouterr().err
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert error == (
+        f"waiting for environment worker 1 of 2 (pid {pid}): it is stopped (state T: by SIGSTOP or "
+        f"a debugger); kill -CONT {pid} continues it, Ctrl-C saves and ends the run\n"
+    )
+
+
+class Slow(TaskGenerator[MettaGridConfig]):
+    """Rooms; every task but the first takes five seconds to make."""
+
+    class Config(TaskGeneratorConfig):
+        pass
+
+    def _generate_task(self, task_id: int, rng: Any) -> MettaGridConfig:
+        if multiprocessing.parent_process() is not None and task_id > 0:
+            time.sleep(5)
+        return room()
+
+
+def test_a_stuck_worker_is_named_once(session: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(metta.rl.vecenv, "_STUCK_SECONDS", 3.5)
+    said: list[str] = []
+    config = environments(session, Slow.Config(), num_envs=2)
+    vecenv = make_vecenv(config, (0, 0), say=said.append)
+    try:
+        vecenv.async_reset(0)
+        vecenv.recv()
+    finally:
+        vecenv.close()
+        close_curriculum(config.curriculum)
+    assert said
+    assert len(said) == len(set(said)) <= 2
+    for line in said:
+        assert re.fullmatch(
+            r"waiting for environment worker [01] of 2 \(pid \d+\): it has not ended its step for "
+            r"4 s; Ctrl-C saves and ends the run",
+            line,
+        )
 
 
 def test_a_worker_that_hangs_is_killed_on_close(session: str):

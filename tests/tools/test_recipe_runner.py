@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from metta.common.recipe_runner import main
-from metta.common.recipes import list_recipes, resolve
-from metta.common.settings import parse_value, type_name
-from metta.common.usage import UsageError
+from metta.cli.recipes import list_recipes, resolve
+from metta.cli.runner import main
+from metta.cli.settings import parse_value, type_name
+from metta.usage import UsageError
 
 RECIPE = str(Path(__file__).with_name("small_recipe.py"))
 

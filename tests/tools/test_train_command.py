@@ -217,6 +217,26 @@ def test_a_killed_worker_ends_the_run_with_a_message_and_a_checkpoint(
     assert latest_checkpoint(tmp_path / "a/checkpoints") is not None
 
 
+def test_a_stopped_worker_is_named_and_the_run_goes_on_with_it(
+    endless: subprocess.Popen[str],
+):
+    workers = children(endless)
+    assert endless.stdout is not None
+    workers[0].suspend()
+    named = next(line for line in endless.stdout if not line.startswith("epoch"))
+    assert f"(pid {workers[0].pid}): it is stopped" in named
+    workers[0].resume()
+    assert next(endless.stdout).startswith("epoch")
+
+    workers[1].suspend()
+    named = next(line for line in endless.stdout if not line.startswith("epoch"))
+    assert f"(pid {workers[1].pid}): it is stopped" in named
+    endless.send_signal(signal.SIGINT)
+    code, output = end(endless, workers)
+    assert code == 130, output
+    assert "stopped by SIGINT: saving, then ending with exit status 130" in output
+
+
 def test_workers_do_not_outlive_a_killed_run(endless: subprocess.Popen[str]):
     workers = children(endless)
     endless.kill()

@@ -1,9 +1,5 @@
-"""Deprecated: use :mod:`metta.cogworks.curriculum.task_config`."""
+"""Deprecated: use :mod:`metta.cogworks.curriculum`."""
 
-from typing import TypeVar
-
-from metta.cogworks.curriculum.task_config import TaskConfig
-
-TConfig = TypeVar("TConfig", bound=TaskConfig)
+from metta.cogworks.curriculum.task_generator import TaskConfig, TConfig
 
 __all__ = ["TConfig", "TaskConfig"]

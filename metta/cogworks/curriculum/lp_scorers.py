@@ -1,30 +1,33 @@
-"""Scorers: what is known of a task's learning, and what the task is worth.
+"""Scorers of averages: what is known of a task's learning is a mean, or two of them.
 
-:class:`LPScorer` is the interface. A scorer whose whole state is in declared columns derives from
-:class:`ColumnScorer`: it works across processes, is checkpointed, and costs no search per
-completion. The rules are pure functions at the top.
-
-Scores arrive as received, or clipped (``LearningProgressConfig.score_normalization``). The averages
-keep that scale; the range of all scores, ``low`` to ``high``, is applied when a task is scored, so
-that a new record does not look like forgetting.
+:mod:`.scorer` is the interface, :mod:`.posterior_scorer` the default. The rules are pure functions
+at the top.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
-from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT, Column
-from metta.cogworks.curriculum.pool.snapshot import Snapshot, snapshot
-from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.stats import gini
-from metta.cogworks.curriculum.strict_config import StrictConfig
-from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer, ScorerConfig, pool_stats
+
+__all__ = [
+    "BASELINE_LIMIT",
+    "BasicLPScorer",
+    "BidirectionalLPScorer",
+    "ColumnScorer",
+    "LPScorer",
+    "LearnabilityScorer",
+    "ScorerConfig",
+    "SignedLPScorer",
+    "basic_alpha",
+    "bidirectional_progress",
+    "pool_stats",
+    "reweight",
+]
 
 # -- rules -----------------------------------------------------------------------------------------
 
@@ -52,235 +55,6 @@ def basic_alpha(n: float, initial: float, decay: float) -> float:
     return initial / (1.0 + decay * n)
 
 
-# -- configuration and interface ------------------------------------------------------------------
-
-
-class ScorerConfig(StrictConfig):
-    """What the scorers are told; each uses some of it."""
-
-    ema_timescale: float = Field(
-        default=0.1,
-        gt=0,
-        le=1,
-        description="weight of the latest score in the fast average; the guide's default",
-    )
-    slow_timescale_factor: float = Field(
-        default=0.2,
-        gt=0,
-        le=1,
-        description="weight of the slow average as a share of the fast one's; the guide's default",
-    )
-    use_baseline_normalization: bool = Field(
-        default=True, description="measure bidirectional progress above the first score of the task"
-    )
-    progress_smoothing: float = Field(
-        default=0.01,
-        gt=0,
-        lt=1,
-        description="θ of the reweighting R(p); the guide's default. 0.5 is no reweighting",
-    )
-    basic_ema_initial_alpha: float = Field(
-        default=0.3, gt=0, le=1, description="α_0 of the basic scorer; the guide's default"
-    )
-    basic_ema_alpha_decay: float = Field(
-        default=0.2, ge=0, description="decay of α_n; the guide's default"
-    )
-    exploration_blend_factor: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="share of exploration in a young task's basic score; the guide's default",
-    )
-    exploration_bonus: float = Field(
-        default=0.1,
-        ge=0,
-        description="what a task nobody knows yet is worth above the average; with the posterior "
-        "scorer, how fast a task that is "
-        "not tried becomes unknown again; the guide's default",
-    )
-    min_samples_for_lp: int = Field(
-        default=10,
-        ge=1,
-        description="completions before a task counts as measured; the time of the default fast "
-        "average",
-    )
-
-
-class LPScorer(ABC):
-    """A strategy that turns completions into a learning-progress score per task.
-
-    Declare ``columns`` to keep state in the shared pool and reach it through
-    ``self.tracker.get_column`` and ``set_column``; state kept in attributes stays in this process.
-    """
-
-    columns: ClassVar[tuple[Column, ...]] = ()
-
-    def __init__(self, config: ScorerConfig):
-        self.config = config
-        self._tracker: TaskTracker | None = None
-
-    def bind(self, tracker: TaskTracker) -> None:
-        """Called once by the algorithm, with the tracker that holds the declared columns."""
-        self._tracker = tracker
-
-    @property
-    def tracker(self) -> TaskTracker:
-        """The tracker this scorer was bound to. RuntimeError before that."""
-        if self._tracker is None:
-            raise RuntimeError(
-                f"{type(self).__name__} is not bound to a tracker: pass it to "
-                "LearningProgressAlgorithm"
-            )
-        return self._tracker
-
-    @abstractmethod
-    def score_task(self, task_id: int, tracker: TaskTracker) -> float:
-        """Learning progress of a task, at least 0; 0.0 for a task that is not tracked."""
-
-    @abstractmethod
-    def update_with_score(self, task_id: int, score: float) -> None:
-        """Take note of a completion. A task that is not tracked is ignored."""
-
-    @abstractmethod
-    def remove_task(self, task_id: int) -> None:
-        """Forget a task that leaves the pool."""
-
-    @abstractmethod
-    def get_stats(self) -> dict[str, float]:
-        """Statistics, reported under ``lp/``."""
-
-    @abstractmethod
-    def get_state(self) -> dict[str, Any]:
-        """State beyond the declared columns: plain arrays, numbers and strings. Empty if there is
-        none."""
-
-    @abstractmethod
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take over a saved state."""
-
-    @abstractmethod
-    def invalidate_cache(self) -> None:
-        """Forget derived values; called after every change."""
-
-
-class ColumnScorer(LPScorer, ABC):
-    """A scorer whose state is in its columns and nowhere else.
-
-    ``explores`` says whether the score itself makes unknown tasks attractive; otherwise the
-    algorithm adds an exploration bonus.
-    """
-
-    explores: ClassVar[bool] = False
-
-    def bind(self, tracker: TaskTracker) -> None:
-        super().bind(tracker)
-        self._at = {column.name: tracker.table.offset(column.name) for column in self.columns}
-        self.bind_columns(self._at)
-
-    @abstractmethod
-    def bind_columns(self, at: dict[str, int]) -> None:
-        """Keep the positions of the declared columns within a row."""
-
-    @abstractmethod
-    def update_row(
-        self, row: memoryview[float], x: float, low: float, high: float, clock: int
-    ) -> None:
-        """Add a completion to a task.
-
-        Args:
-            row: the task's row, and nothing but it: float64 of length ``row_size``.
-                ``row[COMPLETION_COUNT]`` is how many completions it had before.
-            x: the score.
-            low, high: the range of all scores so far, this one included.
-            clock: completions of the pool so far, without this one.
-        """
-
-    @abstractmethod
-    def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
-        """Learning progress of a row, on the scale where scores from ``low`` to ``high`` are 0 to
-        1."""
-
-    @abstractmethod
-    def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
-        """Learning progress of many rows, shape ``(n, row_size)``; equal to :meth:`score_row` of
-        each."""
-
-    @property
-    def table(self) -> TaskTable:
-        """The pool."""
-        return self.tracker.table
-
-    def score_task(self, task_id: int, tracker: TaskTracker) -> float:
-        """Learning progress of a task, at least 0; 0.0 for a task that is not tracked."""
-        with tracker.table as table:
-            slot = table.find(task_id)
-            if slot < 0:
-                return 0.0
-            low, high = table.header.score_range
-            return self.score_row(table.row(slot), low, high, table.header.clock)
-
-    @exclusive
-    def update_with_score(self, task_id: int, score: float) -> None:
-        """Take note of a completion. A task that is not tracked is ignored."""
-        table = self.table
-        slot = table.find(task_id)
-        if slot >= 0:
-            begun = table.begin()
-            low, high = table.header.score_range
-            self.update_row(table.save_row(slot), score, low, high, table.header.clock)
-            table.commit(begun)
-
-    @exclusive
-    def remove_task(self, task_id: int) -> None:
-        """Forget a task that leaves the pool."""
-        slot = self.table.find(task_id)
-        if slot >= 0:
-            begun = self.table.begin()
-            row = self.table.save_row(slot)
-            for column in self._at.values():
-                row[column] = 0.0
-            self.table.commit(begun)
-
-    def get_stats(self) -> dict[str, float]:
-        """Statistics of the pool: see :func:`pool_stats`."""
-        return pool_stats(self.table)
-
-    def get_state(self) -> dict[str, Any]:
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Nothing beyond the columns, which the tracker loads."""
-
-    def invalidate_cache(self) -> None:
-        """Nothing is kept."""
-
-
-_REPORTED = ("is_active", "completion_count", "lp_score", "success_rate_ema")
-
-
-def pool_stats(table: TaskTable) -> dict[str, float]:
-    """What every scorer reports of its pool. Means are over the tasks with completions."""
-    copy: Snapshot = snapshot(table, _REPORTED)
-    active = copy.active()
-    n, progress = copy.column("completion_count")[active], copy.column("lp_score")[active]
-    success = copy.column("success_rate_ema")[active]
-    weights, priors = copy.weights[active], copy.priors[active]
-    probability = table.samples.probabilities(weights, priors)
-    measured = n > 0
-    some = bool(measured.any())
-    return {
-        "mean_learning_progress": float(progress[measured].mean()) if some else 0.0,
-        "max_learning_progress": float(progress[measured].max()) if some else 0.0,
-        "mean_task_success_rate": float(success[measured].mean()) if some else 0.0,
-        "mean_sample_prob": float(probability.mean()) if probability.size else 0.0,
-        "max_sample_prob": float(probability.max()) if probability.size else 0.0,
-        "num_measured_tasks": float(measured.sum()),
-        "gini_sample_prob": gini(probability),
-        "gini_learning_progress": gini(np.maximum(progress, 0.0)),
-        "gini_completions": gini(n),
-    }
-
-
 # -- scorers ---------------------------------------------------------------------------------------
 
 
@@ -301,6 +75,7 @@ class BidirectionalLPScorer(ColumnScorer):
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
+        """Keep the positions of the declared columns within a row."""
         self._fast, self._slow, self._baseline = at["fast_ema"], at["slow_ema"], at["baseline"]
         self._alpha = self.config.ema_timescale
         self._slow_alpha = self.config.ema_timescale * self.config.slow_timescale_factor
@@ -310,6 +85,7 @@ class BidirectionalLPScorer(ColumnScorer):
     def update_row(
         self, row: memoryview[float], x: float, low: float, high: float, clock: int
     ) -> None:
+        """Add a completion: see the class."""
         if self._normalise:
             if row[COMPLETION_COUNT] == 0.0:
                 row[self._baseline] = min(x, low + BASELINE_LIMIT * (high - low))
@@ -321,6 +97,7 @@ class BidirectionalLPScorer(ColumnScorer):
             row[self._slow] += self._slow_alpha * (x - row[self._slow])
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        """The score of a row: see the class."""
         zero = row[self._baseline] if self._normalise else low
         unit = 1.0 / (high - zero)
         return bidirectional_progress(
@@ -328,6 +105,7 @@ class BidirectionalLPScorer(ColumnScorer):
         )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
+        """The scores of many rows, shape ``(n, row_size)``."""
         zero = rows[:, self._baseline] if self._normalise else low
         unit = 1.0 / (high - zero)
         return bidirectional_progress(
@@ -349,6 +127,7 @@ class SignedLPScorer(ColumnScorer):
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
+        """Keep the positions of the declared columns within a row."""
         self._fast, self._slow = at["fast_ema"], at["slow_ema"]
         self._alpha = self.config.ema_timescale
         self._slow_alpha = self.config.ema_timescale * self.config.slow_timescale_factor
@@ -357,6 +136,7 @@ class SignedLPScorer(ColumnScorer):
     def update_row(
         self, row: memoryview[float], x: float, low: float, high: float, clock: int
     ) -> None:
+        """Add a completion: see the class."""
         if row[COMPLETION_COUNT] == 0.0:
             row[self._fast] = row[self._slow] = x
         else:
@@ -364,11 +144,13 @@ class SignedLPScorer(ColumnScorer):
             row[self._slow] += self._slow_alpha * (x - row[self._slow])
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        """The score of a row: see the class."""
         return (
             1.0 / (1.0 + math.exp((row[self._slow] - row[self._fast]) / (high - low))) + self._theta
         )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
+        """The scores of many rows, shape ``(n, row_size)``."""
         return (
             1.0 / (1.0 + np.exp((rows[:, self._slow] - rows[:, self._fast]) / (high - low)))
             + self._theta
@@ -391,6 +173,7 @@ class BasicLPScorer(ColumnScorer):
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
+        """Keep the positions of the declared columns within a row."""
         self._mean, self._square = at["basic_mean"], at["basic_mean_square"]
         self._initial, self._decay = (
             self.config.basic_ema_initial_alpha,
@@ -404,6 +187,7 @@ class BasicLPScorer(ColumnScorer):
     def update_row(
         self, row: memoryview[float], x: float, low: float, high: float, clock: int
     ) -> None:
+        """Add a completion: see the class."""
         if row[COMPLETION_COUNT] == 0.0:
             row[self._mean], row[self._square] = x, x * x
         else:
@@ -412,6 +196,7 @@ class BasicLPScorer(ColumnScorer):
             row[self._square] += alpha * (x * x - row[self._square])
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        """The score of a row: see the class."""
         mean = row[self._mean]
         deviation = math.sqrt(max(0.0, row[self._square] - mean * mean)) / (high - low)
         return (
@@ -421,6 +206,7 @@ class BasicLPScorer(ColumnScorer):
         )
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
+        """The scores of many rows, shape ``(n, row_size)``."""
         mean = rows[:, self._mean]
         deviation = np.sqrt(np.maximum(0.0, rows[:, self._square] - mean * mean)) / (high - low)
         return np.where(
@@ -443,19 +229,23 @@ class LearnabilityScorer(ColumnScorer):
     columns = (Column("success_mean", "average score"),)
 
     def bind_columns(self, at: dict[str, int]) -> None:
+        """Keep the positions of the declared columns within a row."""
         self._mean = at["success_mean"]
         self._alpha = self.config.ema_timescale
 
     def update_row(
         self, row: memoryview[float], x: float, low: float, high: float, clock: int
     ) -> None:
+        """Add a completion: see the class."""
         old = row[self._mean] if row[COMPLETION_COUNT] else 0.5 * (low + high)
         row[self._mean] = old + self._alpha * (x - old)
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
+        """The score of a row: see the class."""
         p = (row[self._mean] - low) / (high - low) if row[COMPLETION_COUNT] else 0.5
         return p * (1.0 - p)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
+        """The scores of many rows, shape ``(n, row_size)``."""
         p = np.where(rows[:, COMPLETION_COUNT] > 0, (rows[:, self._mean] - low) / (high - low), 0.5)
         return p * (1.0 - p)

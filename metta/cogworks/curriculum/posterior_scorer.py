@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from metta.cogworks.curriculum.lp_scorers import ColumnScorer
 from metta.cogworks.curriculum.pool.layout import Column
+from metta.cogworks.curriculum.scorer import ColumnScorer
 
 # E[sigmoid(N(t, v))] is about sigmoid(t / sqrt(1 + πv/8)): MacKay, "The evidence framework applied
 # to classification networks", Neural Computation 4, 1992.

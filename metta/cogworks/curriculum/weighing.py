@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import Field
 
 import metta.cogworks.curriculum.sampling as sampling
-from metta.cogworks.curriculum.lp_scorers import ColumnScorer, LPScorer, ScorerConfig
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
     COMPLETION_COUNT,
@@ -23,6 +22,7 @@ from metta.cogworks.curriculum.pool.layout import (
     REWARD_EMA,
 )
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer, ScorerConfig
 
 Rule = Literal[
     "power",

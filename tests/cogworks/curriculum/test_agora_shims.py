@@ -1,17 +1,19 @@
 """The older name, ``agora``: every module gives the objects of metta.cogworks.curriculum, after one
 warning."""
 
+import ast
 import importlib
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 import metta.cogworks.curriculum
 
 MODULES = {
-    "agora.config": "task_config",
+    "agora.config": "task_generator",
     "agora.curriculum": "curriculum",
     "agora.tracking.memory": "shared_memory_backend",
     "agora.tracking.tracker": "task_tracker",
@@ -49,8 +51,7 @@ def test_a_module_has_the_objects_of_the_new_one(old: str, new: str) -> None:
     )
     assert shim.__all__
     for name in shim.__all__:
-        if name != "TConfig":  # a type variable of the shim's own
-            assert getattr(shim, name) is getattr(module, name)
+        assert getattr(shim, name) is getattr(module, name)
 
 
 @pytest.mark.filterwarnings("ignore:agora is now:DeprecationWarning")
@@ -60,6 +61,18 @@ def test_a_package_has_the_objects_of_the_new_one(old: str) -> None:
     assert shim.__all__
     for name in shim.__all__:
         assert getattr(shim, name) is getattr(metta.cogworks.curriculum, name)
+
+
+def test_a_shim_is_nothing_but_imports() -> None:
+    folder = Path(__file__).resolve().parents[3] / "metta/_compat/agora"
+    shims = [path for path in folder.rglob("*.py") if path != folder / "__init__.py"]
+    assert shims
+    for path in shims:
+        docstring, *rest = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(docstring, ast.Expr), path
+        *imported, names = rest or [None]
+        assert all(isinstance(node, ast.ImportFrom) for node in imported), path
+        assert names is None or ast.unparse(names).startswith("__all__ = ["), path
 
 
 @pytest.mark.filterwarnings("ignore:agora is now:DeprecationWarning")

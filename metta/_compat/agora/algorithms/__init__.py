@@ -4,11 +4,7 @@ from metta.cogworks.curriculum.learning_progress_algorithm import (
     LearningProgressAlgorithm,
     LearningProgressConfig,
 )
-from metta.cogworks.curriculum.lp_scorers import (
-    BasicLPScorer,
-    BidirectionalLPScorer,
-    LPScorer,
-)
+from metta.cogworks.curriculum.lp_scorers import BasicLPScorer, BidirectionalLPScorer, LPScorer
 
 __all__ = [
     "BasicLPScorer",

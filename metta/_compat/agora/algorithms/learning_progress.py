@@ -5,7 +5,4 @@ from metta.cogworks.curriculum.learning_progress_algorithm import (
     LearningProgressConfig,
 )
 
-__all__ = [
-    "LearningProgressAlgorithm",
-    "LearningProgressConfig",
-]
+__all__ = ["LearningProgressAlgorithm", "LearningProgressConfig"]

@@ -1,9 +1,5 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.task_generator`."""
 
-from metta.cogworks.curriculum.task_generator import (
-    BucketedTaskGenerator,
-)
+from metta.cogworks.curriculum.task_generator import BucketedTaskGenerator
 
-__all__ = [
-    "BucketedTaskGenerator",
-]
+__all__ = ["BucketedTaskGenerator"]

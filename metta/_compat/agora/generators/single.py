@@ -1,9 +1,5 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.task_generator`."""
 
-from metta.cogworks.curriculum.task_generator import (
-    SingleTaskGenerator,
-)
+from metta.cogworks.curriculum.task_generator import SingleTaskGenerator
 
-__all__ = [
-    "SingleTaskGenerator",
-]
+__all__ = ["SingleTaskGenerator"]

@@ -7,9 +7,4 @@ from metta.cogworks.curriculum.shared_memory_backend import (
     TaskState,
 )
 
-__all__ = [
-    "LocalMemoryBackend",
-    "SharedMemoryBackend",
-    "TaskMemoryBackend",
-    "TaskState",
-]
+__all__ = ["LocalMemoryBackend", "SharedMemoryBackend", "TaskMemoryBackend", "TaskState"]

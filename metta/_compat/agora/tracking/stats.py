@@ -7,9 +7,4 @@ from metta.cogworks.curriculum.stats import (
     StatsLogger,
 )
 
-__all__ = [
-    "CacheCoordinator",
-    "LPStatsAggregator",
-    "SliceAnalyzer",
-    "StatsLogger",
-]
+__all__ = ["CacheCoordinator", "LPStatsAggregator", "SliceAnalyzer", "StatsLogger"]

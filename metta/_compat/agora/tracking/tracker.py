@@ -7,9 +7,4 @@ from metta.cogworks.curriculum.task_tracker import (
     create_task_tracker,
 )
 
-__all__ = [
-    "CentralizedTaskTracker",
-    "LocalTaskTracker",
-    "TaskTracker",
-    "create_task_tracker",
-]
+__all__ = ["CentralizedTaskTracker", "LocalTaskTracker", "TaskTracker", "create_task_tracker"]

@@ -13,7 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from metta.common.usage import UsageError, nearest
+from metta.usage import UsageError, nearest
+
+_LISTS_OF_TEXT = (list[str], tuple[str, ...])
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,15 @@ def _nearest_key(key: str, model: BaseModel, prefix: str, also_known: list[str])
 
 def parse_value(key: str, text: str, annotation: Any) -> Any:
     """``text`` as a value of ``annotation``: JSON or a Python literal if it is one, else the text
-    itself.
+    itself; ``a,b`` is a list of texts.
 
     Raises:
         UsageError: it is not of that type.
     """
     adapter = TypeAdapter(annotation)
     parsed = text if annotation is str else _literal(text)
+    if annotation in _LISTS_OF_TEXT and isinstance(parsed, str):
+        parsed = parsed.split(",") if parsed else []
     try:
         return adapter.validate_python(parsed)
     except ValidationError as error:
@@ -166,6 +170,24 @@ def _literal(text: str) -> Any:
         except (ValueError, SyntaxError):
             continue
     return text
+
+
+def named_modules(settings: dict[str, str]) -> set[str]:
+    """The top-level modules of the class paths among ``settings``: the user named them."""
+    names = {text for value in settings.values() for text in _texts(_literal(value))}
+    return {name.partition(".")[0] for name in names if _is_class_path(name)}
+
+
+def _is_class_path(text: str) -> bool:
+    return "." in text and all(part.isidentifier() for part in text.split("."))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def told(error: ValidationError, prefix: str = "") -> str:
@@ -241,8 +263,12 @@ def type_name(annotation: Any) -> str:
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
 
 
+_LONGEST = 60
+"""Characters of a default in the help."""
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, BaseModel):
         return type(value).__qualname__
     text = str(value) if not isinstance(value, str) else value or '""'
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -39,5 +39,6 @@ class SeededMaps:
         self._random = np.random.default_rng(entropy)
 
     def __call__(self, env: Any, config: MettaGridConfig) -> None:
+        """Have ``env`` play ``config`` from its next reset on, on the stream's next map."""
         seed = int(self._random.integers(TRAINING_SEEDS.start, TRAINING_SEEDS.stop))
         env.set_mg_config(with_map_seed(config, seed))

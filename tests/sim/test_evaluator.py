@@ -8,11 +8,11 @@ from mettagrid.builder.envs import make_navigation
 from mettagrid.config.mettagrid_config import MettaGridConfig
 
 from metta.cogworks.curriculum import CurriculumConfig, bucketed, single_task
-from metta.rl.checkpoint import save_checkpoint
+from metta.rl.checkpoint import CheckpointError, save_checkpoint
 from metta.rl.config import PolicyConfig
-from metta.rl.evaluator import evaluate, summarise
-from metta.rl.map_seeds import EVALUATION_SEEDS
 from metta.rl.policy import load_policy, make_policy, resolve_device
+from metta.sim.evaluator import evaluate, summarise
+from metta.sim.map_seeds import EVALUATION_SEEDS
 from metta.sim.simulation import (
     Episode,
     PolicyActor,
@@ -81,7 +81,9 @@ def test_a_policy_for_other_spaces_is_refused(tmp_path: Any):
     large.game.obs.num_tokens = small.game.obs.num_tokens + 50
     weights = make_policy(PolicyConfig(name="stateless"), small, "cpu").network().state_dict()
     path = save_checkpoint(tmp_path, 1, {"policy_name": "stateless", "policy": weights}, keep=1)
-    with pytest.raises(ValueError, match=r"step_000000000001.pt holds a network of another shape"):
+    with pytest.raises(
+        CheckpointError, match=r"step_000000000001.pt holds a network of another shape"
+    ):
         load_policy(path, large, "cpu")
 
 

@@ -16,19 +16,21 @@ import traceback
 
 from pydantic import ValidationError
 
-from metta.common.recipes import Recipe, list_recipes, resolve
-from metta.common.settings import (
+from metta.cli.recipes import Recipe, list_recipes, resolve
+from metta.cli.settings import (
     Setting,
     apply,
     call_with,
     function_settings,
     model_settings,
+    named_modules,
     split_arguments,
     told,
 )
-from metta.common.usage import UsageError, nearest
+from metta.rl.trust import trusting
 from metta.tools.base import Tool
 from metta.tools.command import CommandTool
+from metta.usage import ReportedError, UsageError, nearest
 
 USAGE = """\
 usage: tools/run.py RECIPE [KEY=VALUE ...] [--dry-run] [--traceback]
@@ -59,20 +61,23 @@ def main(arguments: list[str]) -> int:
         return status
     except UsageError as error:
         return _report(error, str(error), _USAGE_ERROR, show_traceback)
+    except ReportedError as error:
+        return _report(error, str(error), _FAILURE, show_traceback)
     except KeyboardInterrupt as error:
         return _report(error, "interrupted", _INTERRUPTED, show_traceback)
     except BrokenPipeError:  # whoever was reading has seen enough: `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return _NOBODY_READS
     except Exception as error:  # noqa: BLE001  the outermost frame: whatever failed becomes a message and a status
-        return _report(error, f"{type(error).__name__}: {error}", _FAILURE, show_traceback)
+        message = f"{type(error).__name__}: {error}"
+        if not show_traceback:
+            message += "\n(--traceback shows where)"
+        return _report(error, message, _FAILURE, show_traceback)
 
 
 def _report(error: BaseException, message: str, status: int, show_traceback: bool) -> int:
     if show_traceback:
         traceback.print_exception(error)
-    elif status == _FAILURE:
-        message += "\n(--traceback shows where)"
     print(f"error: {message}", file=sys.stderr)
     return status
 
@@ -150,6 +155,11 @@ def build_tool(recipe: Recipe, settings: dict[str, str]) -> Tool:
         raise UsageError(
             "run= is empty: write run=NAME, or leave it out for a name from recipe and time"
         )
+    with trusting(*named_modules(settings)):  # what the user names may be imported
+        return _build(recipe, settings)
+
+
+def _build(recipe: Recipe, settings: dict[str, str]) -> Tool:
     try:
         tool, rest = call_with(recipe.function, settings)
     except UsageError:

@@ -1,4 +1,7 @@
-"""Errors that are the caller's to mend: the recipe runner prints them and exits with status 2."""
+"""Errors whose message says all that there is to say: the recipe runner prints it alone.
+
+This module imports nothing of the package, so that every other one may import it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,12 @@ from collections.abc import Iterable
 
 
 class UsageError(ValueError):
-    """A name, key or value on the command line that cannot be."""
+    """A name, key or value on the command line that cannot be: exit status 2."""
+
+
+class ReportedError(RuntimeError):
+    """A failure of files or processes; the message names what failed and the way out: exit status
+    1."""
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str | None = None) -> str:

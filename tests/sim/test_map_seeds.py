@@ -7,7 +7,7 @@ from mettagrid.config.mettagrid_config import MettaGridConfig
 from mettagrid.map_builder.ascii import AsciiMapBuilder
 from mettagrid.simulator import Simulator
 
-from metta.rl.map_seeds import EVALUATION_SEEDS, TRAINING_SEEDS, SeededMaps, with_map_seed
+from metta.sim.map_seeds import EVALUATION_SEEDS, TRAINING_SEEDS, SeededMaps, with_map_seed
 
 
 def seed_of(config: MettaGridConfig) -> int | None:

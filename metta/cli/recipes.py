@@ -22,8 +22,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metta.common.settings import told
-from metta.common.usage import UsageError, nearest
+from metta.cli.settings import told
+from metta.usage import UsageError, nearest
 
 DEFAULT_FUNCTION = "train"
 _ROOT = "experiments"
@@ -54,14 +54,15 @@ def resolve(words: list[str]) -> Recipe:
     Raises:
         UsageError: there is none of that name; the message has the nearest one.
     """
-    if len(words) == 2:
-        function, module = words
-        words = [f"{module}.{function}"]
-    if len(words) != 1:
-        raise UsageError(
-            f"one recipe at a time: got {' '.join(words)!r}; parameters are written key=value"
-        )
-    (name,) = words
+    match words:
+        case [name]:
+            pass
+        case [function, module]:
+            name = f"{module}.{function}"
+        case _:
+            raise UsageError(
+                f"one recipe at a time: got {' '.join(words)!r}; parameters are written key=value"
+            )
     if name.endswith(".py") or ".py:" in name:
         return _from_file(name)
     if all(part.isidentifier() for part in name.split(".")):
@@ -155,7 +156,7 @@ def _import(module: str) -> ModuleType:
         return importlib.import_module(module)
     except SyntaxError as error:
         raise UsageError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # a recipe file may raise anything
+    except (Exception, SystemExit) as error:  # a recipe file may raise anything
         frames = traceback.extract_tb(error.__traceback__)
         spec = importlib.util.find_spec(module)
         own = [frame for frame in frames if spec is not None and frame.filename == spec.origin]
