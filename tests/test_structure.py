@@ -20,7 +20,6 @@ MODULE_EXCEPTIONS = {
     "metta/cogworks/curriculum/algorithm.py": ISSUE_10,
     "metta/cogworks/curriculum/curriculum.py": ISSUE_10,
     "metta/cogworks/curriculum/learning_progress_algorithm.py": ISSUE_10,
-    "metta/cogworks/curriculum/lp_scorers.py": ISSUE_10,
     "metta/cogworks/curriculum/pool/table.py": ISSUE_10,
     "metta/cogworks/curriculum/task_config.py": ISSUE_10,
     "metta/cogworks/curriculum/task_generator.py": ISSUE_10,
