@@ -1,8 +1,5 @@
 """A class as text, for JSON and YAML, and which of such texts may be followed.
 
-TEMPORARY: a copy of metta/cogworks/curriculum/tasks/class_paths.py, until that is merged. Then
-delete this file, and import `resolve_class`, `refuse_untrusted_types` and `trusting` from there.
-
 A name in data (JSON, YAML, a saved state) is somebody else's word, and importing a module runs it.
 So a name is looked up in the modules that the running program has loaded. Only modules of this
 package, of mettagrid, and of packages that the caller trusts are imported for it:
@@ -24,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 _OWN = ("metta", "agora")
-_MINE = Path(__file__).resolve().parents[1]  # the folder `metta`
+_MINE = Path(__file__).resolve().parents[3]  # the folder `metta`
 _HOMES = {"metta": (_MINE,), "agora": (_MINE.parent / "agora", _MINE / "_compat" / "agora")}
 _ENVIRONMENTS = "mettagrid"
 
