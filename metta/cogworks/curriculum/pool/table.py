@@ -18,12 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from metta.cogworks.curriculum.pool.backends import (
-    BASE_COLUMNS,
-    TaskMemoryBackend,
-    TaskState,
-)
+from metta.cogworks.curriculum.pool.backends import TaskMemoryBackend, TaskState, task_state
 from metta.cogworks.curriculum.pool.changes import Changes
+from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.groups import Groups
 from metta.cogworks.curriculum.pool.header import Header
 from metta.cogworks.curriculum.pool.index import SlotIndex
@@ -110,9 +107,7 @@ class TaskTable:
         self.samples = Samples(*parts, self.rows, self.journal, self.changes)
         self.new_ids = NewIds(*parts, self.rows, self.index)
         self._nested = 0
-        with self:
-            if self._words[GROUPS] == 0:  # zeroed memory: a new pool
-                self._start_empty()
+        self._start_if_new()
 
     @property
     def table(self) -> TaskTable:
@@ -210,27 +205,13 @@ class TaskTable:
         """Ids of the tasks in the pool, in slot order, int64."""
         return self.rows[self.active(), TASK_ID].astype(np.int64)
 
-    def free_slots(self) -> list[int]:
-        """The free slots, in the order in which they are used. Lock held."""
-        found, slot = [], self._words[FREE] - 1
-        while slot >= 0 and len(found) <= self.layout.max_tasks:
-            found.append(slot)
-            slot = int(self.row(slot)[TASK_ID]) - 1
-        return found
-
     def find(self, task_id: int) -> int:
         """Slot of a task, or -1. Lock held."""
         return self.index.find(task_id)
 
     def state(self, slot: int) -> TaskState:
         """The row as a record."""
-        row = dict(zip(self.layout.names, self.rows[slot].tolist(), strict=True))
-        base = {name: row.pop(name) for name in BASE_COLUMNS}
-        base["task_id"], base["completion_count"] = (
-            int(base["task_id"]),
-            int(base["completion_count"]),
-        )
-        return TaskState(**base, columns=row)
+        return task_state(self.layout.names, self.rows[slot].tolist())
 
     def insert(self, task_id: int, fields: dict[str, float]) -> int:
         """Put a task into a free slot and return it. Lock held; the id is not in the pool.
@@ -245,8 +226,7 @@ class TaskTable:
         slot = words[FREE] - 1
         if slot < 0:
             raise RuntimeError(
-                f"the pool of {self.layout.max_tasks} tasks is full: evict one before inserting "
-                "another"
+                f"the pool of {self.layout.max_tasks} tasks is full: remove or exchange one"
             )
         begun = self.begin()
         self._save_header()
@@ -394,6 +374,11 @@ class TaskTable:
                 self._words[word] = 0
         np.frombuffer(self._bytes, np.uint8)[HEADER_BYTES:] = 0
         self._start_empty()
+
+    @exclusive
+    def _start_if_new(self) -> None:
+        if self._words[GROUPS] == 0:  # zeroed memory
+            self._start_empty()
 
     def _start_empty(self) -> None:
         self._values[SCORE_LOW], self._values[SCORE_HIGH] = 0.0, 1.0
