@@ -129,10 +129,11 @@ def draw_tasks(curriculum: CurriculumConfig, count: int, seed: int) -> Iterator[
     if curriculum.task_generator is None:
         raise ValueError("the curriculum has no task_generator: there are no tasks to play")
     generator = curriculum.task_generator.create()
+    num_ids = curriculum.num_ids(generator)
     random = np.random.default_rng(seed)
     drawn = refused = 0
     while drawn < count:
-        task_id = int(random.integers(curriculum.max_task_id))
+        task_id = int(random.integers(num_ids))
         map_seed = int(random.integers(EVALUATION_SEEDS.start, EVALUATION_SEEDS.stop))
         try:
             config = generator.get_task(task_id)

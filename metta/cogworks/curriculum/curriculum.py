@@ -22,7 +22,6 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomCurriculum,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
-from metta.cogworks.curriculum.config_stock import ConfigStock
 from metta.cogworks.curriculum.identity import check_identity
 from metta.cogworks.curriculum.pool.backends import TaskState, checked_integer
 from metta.cogworks.curriculum.pool.exclusive import exclusive
@@ -36,6 +35,7 @@ from metta.cogworks.curriculum.stats import StatsLogger
 from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation, explained
 from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
 from metta.cogworks.curriculum.tasks.ids import validate_task_id
 
 __all__ = [
@@ -78,15 +78,16 @@ class Curriculum(StatsLogger):
         self._own_algorithm = algorithm is None
         if algorithm is None and config.algorithm.use_shared_memory and config.session_id is None:
             config = config.with_session(new_session_id())
-        self.config = config
         generator = config.task_generator
         self._generator: TaskGenerator[Any] | None = generator.create() if generator else None
+        self._num_ids = config.num_ids(self._generator)
+        config = config.model_copy(update={"max_task_id": self._num_ids})
+        self.config = config
         # Configurations for environments to play; None where a task's configuration is not what the
         # generator makes.
-        self.configs: ConfigStock | None = None
+        self.configs: ConfigCache | None = None
         if self._generator is not None and type(self).build is Curriculum.build:
-            self.configs = ConfigStock(self._generator)
-        self._num_ids = config.max_task_id
+            self.configs = ConfigCache(self._generator)
         self.algorithm = self._opened(config) if algorithm is None else algorithm
         self.tracker: TaskTracker = self.algorithm.task_tracker
         self.table: TaskTable = self.tracker.table
@@ -102,6 +103,12 @@ class Curriculum(StatsLogger):
         if not algorithm.is_bound:
             identity = {**config.identity(), "seed": config.seed}
             capacity = min(hypers.num_active_tasks, self._num_ids)
+            if capacity < hypers.num_active_tasks and config.has_given_capacity:
+                _LOG.warning(
+                    "num_active_tasks=%d is more than there are tasks: the pool holds all %d",
+                    hypers.num_active_tasks,
+                    capacity,
+                )
             algorithm.bind(hypers.make_tracker(algorithm.columns, capacity, identity))
         return algorithm
 

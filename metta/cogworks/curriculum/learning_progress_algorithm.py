@@ -36,8 +36,8 @@ from metta.cogworks.curriculum.pool.saved import begun_anew
 from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
 from metta.cogworks.curriculum.scores import validate_score
 from metta.cogworks.curriculum.stats import CacheCoordinator, LiveSlices, LPStatsAggregator
-from metta.cogworks.curriculum.task_config import class_path, resolve_class
 from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class
 from metta.cogworks.curriculum.weighing import LOCAL_REFRESH_PERIOD, Weighing
 
 _LOG = logging.getLogger(__name__)

@@ -116,7 +116,10 @@ class Population:
         return {**self._new_fields(), PRIOR: float(self._priors(np.array([task_id]))[0])}
 
     def _priors(self, ids: np.ndarray) -> np.ndarray:
-        return np.ones(len(ids))
+        generator = self._generator
+        if generator is None or generator.is_uniform:
+            return np.ones(len(ids))
+        return np.array([generator.sampling_weight(task_id) for task_id in ids.tolist()])
 
     # -- an episode --------------------------------------------------------------------------------
 

@@ -19,9 +19,8 @@ from pydantic import Field, field_validator, model_validator
 from metta.cogworks.curriculum.tasks.bucket_node import CHILD_SALT, BucketNode
 from metta.cogworks.curriculum.tasks.choice_node import Child, ChoiceNode
 from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class, trusting
-from metta.cogworks.curriculum.tasks.environment import AnyTaskConfig
+from metta.cogworks.curriculum.tasks.fields import AnyTaskConfig, AnyTaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.generator import (
-    AnyTaskGeneratorConfig,
     TaskDescription,
     TaskGenerator,
     TaskGeneratorConfig,

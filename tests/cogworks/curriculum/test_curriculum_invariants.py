@@ -6,7 +6,6 @@ import re
 import pytest
 from mettagrid.builder.envs import make_arena, make_navigation
 
-from metta.cogworks.curriculum.task_config import read_invariants
 from metta.cogworks.curriculum.task_generator import (
     TaskGenerator,
     TaskInvariantError,
@@ -15,6 +14,7 @@ from metta.cogworks.curriculum.task_generator import (
     merge,
     single_task,
 )
+from metta.cogworks.curriculum.tasks.invariants import read_invariants
 from tests.cogworks.curriculum.generator_examples import Room
 
 

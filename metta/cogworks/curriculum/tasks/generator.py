@@ -11,7 +11,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
-    SerializeAsAny,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
@@ -70,12 +69,12 @@ class TaskGeneratorConfig(BaseModel):
 
     def __class_getitem__(cls, generator: Any) -> Any:
         """The class itself."""
-        if not isinstance(generator, str | type | TypeVar):
-            raise TypeError(
-                f"{cls.__name__}[{generator!r}] names no generator; write the class, or its name "
-                f'as text: {cls.__name__}["MazeGenerator"]'
-            )
-        return cls
+        if isinstance(generator, str | type | TypeVar):
+            return cls
+        name = cls.__name__
+        raise TypeError(
+            f'{name}[{generator!r}] names no generator; write {name}["MazeGenerator"] or the class'
+        )
 
     @field_validator("overrides", mode="before")
     @classmethod
@@ -95,21 +94,15 @@ class TaskGeneratorConfig(BaseModel):
                 "give one such as bucketed(...), or its dump with 'type', its class path"
             )
         if not isinstance(value, Mapping) or "type" not in value:
-            # Only overrides and label: of no use without a generator, but not wrong.
-            if cls is TaskGeneratorConfig and isinstance(value, Mapping):
-                cls._refuse_without_type(value)
+            fields = cls.model_fields.keys()
+            if cls is TaskGeneratorConfig and isinstance(value, Mapping) and value.keys() - fields:
+                raise ValueError(
+                    f"a task generator needs 'type', its class path; got only {sorted(value)}"
+                )
             return handler(value)
         target = resolve_class(value["type"], cls)
         fields = {name: item for name, item in value.items() if name != "type"}
         return handler(fields) if target is cls else target.model_validate(fields)
-
-    @classmethod
-    def _refuse_without_type(cls, value: Mapping[str, Any]) -> None:
-        if not value or value.keys() - cls.model_fields.keys():
-            raise ValueError(
-                "a task generator needs 'type', its class path; got "
-                f"{f'only {sorted(map(str, value))}' if value else 'an empty dict'}"
-            )
 
     @model_serializer(mode="wrap")
     def _dump_with_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -130,7 +123,7 @@ class TaskGeneratorConfig(BaseModel):
         return cls._generator_class
 
     @classmethod
-    def owned_by(cls, generator: "type[TaskGenerator]") -> type[Self]:
+    def owned_by(cls, generator: "type[TaskGenerator]") -> "type[TaskGeneratorConfig]":
         """This class, as the configuration of a generator; a subclass of it where it is another
         generator's already. Called when a generator's class is made."""
         if "_generator_class" in cls.__dict__:
@@ -176,11 +169,6 @@ class TaskGeneratorConfig(BaseModel):
         """What :meth:`to_curriculum` calls. A generator does not import what is made of it: the
         module of the curriculum's configuration says so itself."""
         TaskGeneratorConfig._curriculum_maker = maker
-
-
-AnyTaskGeneratorConfig = SerializeAsAny[TaskGeneratorConfig]
-"""Annotation of a field that holds the configuration of any generator, and keeps its class in JSON
-and YAML."""
 
 
 class TaskGenerator(ABC, Generic[TConfig]):
@@ -396,7 +384,5 @@ class TaskGenerator(ABC, Generic[TConfig]):
 
     def slice_keys(self, task_id: int) -> tuple[tuple[str, str], ...]:
         """`(axis, slice_key)` of a task, for each axis that it has."""
-        return tuple(
-            (axis, self.slice_key(axis, value))
-            for axis, value in self.get_bucket_values(task_id).items()
-        )
+        values = self.get_bucket_values(task_id)
+        return tuple((axis, self.slice_key(axis, value)) for axis, value in values.items())

@@ -1,11 +1,17 @@
-"""The field of a generator's configuration that holds an environment's."""
+"""Fields of configurations that hold any environment's, or any generator's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    PlainSerializer,
+    PlainValidator,
+    SerializeAsAny,
+    WithJsonSchema,
+)
 
 from metta.cogworks.curriculum.tasks.class_paths import (
     class_path,
@@ -61,3 +67,19 @@ AnyTaskConfig = Annotated[
 ]
 """Annotation of a field for any `TaskConfig`. It is copied, and dumped as `{"type": class path,
 "config": fields}`."""
+
+
+def _of_a_generator(config: TaskGeneratorConfig) -> TaskGeneratorConfig:
+    if type(config) is TaskGeneratorConfig:
+        raise ValueError(
+            "a task generator needs 'type', its class path; without it, this is the configuration "
+            "of none"
+        )
+    return config
+
+
+AnyTaskGeneratorConfig = Annotated[
+    SerializeAsAny[TaskGeneratorConfig], AfterValidator(_of_a_generator)
+]
+"""Annotation of a field that holds the configuration of any generator, and keeps its class in JSON
+and YAML."""
