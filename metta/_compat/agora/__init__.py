@@ -58,6 +58,7 @@ from metta.cogworks.curriculum import (
     list_sessions,
     merge,
     single_task,
+    trusting,
 )
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ __all__ = [
     "list_sessions",
     "merge",
     "single_task",
+    "trusting",
 ]
 
 

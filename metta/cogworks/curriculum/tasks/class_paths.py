@@ -25,6 +25,11 @@ _MINE = Path(__file__).resolve().parents[3]  # the folder `metta`
 _HOMES = {"metta": (_MINE,), "agora": (_MINE.parent / "agora", _MINE / "_compat" / "agora")}
 _ENVIRONMENTS = "mettagrid"
 
+_WAY_OUT = (
+    "trust=({0!r},) where a call takes it, or `with metta.cogworks.curriculum.trusting({0!r}):` "
+    "around it"
+)
+
 _trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
 
 
@@ -99,8 +104,8 @@ def resolve_class(path: str, expected: type[Any] = object, trust: Iterable[str] 
 def refuse_untrusted_types(data: Any) -> None:
     """Checks every `"type": "package.module.Class"` inside plain data that others will follow.
 
-    mettagrid's configurations import what such an entry names. Entries without a dot are theirs to
-    understand.
+    mettagrid's configurations import what such an entry names, whatever stands before its last dot.
+    Entries without a dot are theirs to understand.
 
     Raises:
         ValueError: one of them names what `resolve_class` would not resolve.
@@ -156,15 +161,16 @@ def _descend(found: Any, rest: list[str]) -> tuple[Any, list[str]]:
 
 
 def _import_longest(parts: list[str], trusted: tuple[str, ...]) -> tuple[Any, list[str]] | None:
-    """What `_loaded` says after importing the longest module of the path; None if there is none
-    that may be imported."""
-    for length in range(len(parts) - 1, 0, -1):
+    """What `_loaded` says after importing the modules of the path; None if there is none that may
+    be imported."""
+    found = False
+    for length in range(1, len(parts)):
         name = ".".join(parts[:length])
-        if not (_is_trusted(name, trusted) or _is_ours(name)):
-            continue
-        if _import(name):
-            return _loaded(parts)
-    return None
+        if _is_trusted(name, trusted) or _is_ours(name):
+            if not _import(name):
+                break
+            found = True
+    return _loaded(parts) if found else None
 
 
 def _import(name: str) -> bool:
@@ -211,7 +217,7 @@ def _missing(path: str, parts: list[str], rest: list[str]) -> str:
         return text
     return (
         f"{text}, as far as this program has imported it; if it is a module, import it first, or "
-        f"allow it: trust=({parts[0]!r},), or `with trusting({parts[0]!r}):` around the call"
+        f"allow it: {_WAY_OUT.format(parts[0])}"
     )
 
 
@@ -224,5 +230,5 @@ def _refusal(path: str, parts: list[str]) -> str:
     return (
         f"type {path!r} names a module that this program has not imported, {parts[0]!r}. "
         "Importing it would run it because data said so. If you trust it, import it first, or "
-        f"allow it: trust=({parts[0]!r},), or `with trusting({parts[0]!r}):` around the call"
+        f"allow it: {_WAY_OUT.format(parts[0])}"
     )

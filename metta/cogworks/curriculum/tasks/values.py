@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator, model_serializer, model_validator
 
+from metta.cogworks.curriculum.tasks.class_paths import refuse_untrusted_types
 from metta.cogworks.curriculum.tasks.ids import TO_UNIT
 
 SPAN_BINS = 4
@@ -161,6 +162,7 @@ def normalise_bucket(path: str, values: Any) -> list[BucketValue]:
                 f"{what}: {item!r} occurs twice; list each value once (weights are a "
                 "TaskGeneratorSet's)"
             )
+        refuse_untrusted_types(item)
         result.append(item)
     if not result:
         raise ValueError(
