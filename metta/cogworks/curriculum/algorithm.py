@@ -24,6 +24,7 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.pool.saved import fitted
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker
@@ -86,6 +87,12 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
     enable_detailed_slice_logging: bool = Field(
         default=False, description="report statistics per bucket value"
     )
+    lock_timeout_seconds: float = Field(
+        default=LOCK_TIMEOUT_SECONDS,
+        gt=0,
+        description="how long this process waits for the pool while another keeps its lock, "
+        "until LockTimeoutError, which names that process; a change takes microseconds",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +137,7 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
             slice_axes=self.max_slice_axes,
             success_alpha=2.0 / (self.memory + 1.0),
             identity=identity,
+            lock_timeout_seconds=self.lock_timeout_seconds,
         )
 
 

@@ -139,6 +139,7 @@ _WITHOUT_MEANING = {
     "completion_history_size",
     "max_slice_axes",
     "task_struct_size",
+    "lock_timeout_seconds",
 }
 """Fields of an algorithm that another process of the session may set as it likes, or that the
 layout of the pool says already."""

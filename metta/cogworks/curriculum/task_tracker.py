@@ -40,6 +40,7 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.pool.saved import fitted, to_state
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
 
 # Larger scores would overflow when squared and summed; no reward is near it.
@@ -108,6 +109,8 @@ class TaskTracker:
             ``ema_alpha``.
         identity: what else must be equal in all processes that share the memory, by name: what its
             numbers mean.
+        lock_timeout_seconds: how long an operation waits while somebody else keeps the memory's
+            lock; LockTimeoutError then, which names who has it.
 
     Raises:
         TypeError, ValueError: an argument that cannot be; the message names it and what is allowed.
@@ -129,6 +132,7 @@ class TaskTracker:
         slice_axes: int = 0,
         success_alpha: float | None = None,
         identity: Mapping[str, Any] | None = None,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ):
         self.ema_alpha = _share("ema_alpha", ema_alpha)
         self.success_alpha = _share(
@@ -142,7 +146,8 @@ class TaskTracker:
             layout = _layout(
                 max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
             )
-            backend = _make_backend(layout, use_shared_memory, session_id, identity)
+            sharing = (use_shared_memory, session_id, identity)
+            backend = _make_backend(layout, *sharing, lock_timeout_seconds)
         elif not isinstance(backend, TaskMemoryBackend):
             raise TypeError(
                 f"backend={backend!r} is a {type(backend).__name__}: give a TaskMemoryBackend, or "
@@ -407,9 +412,14 @@ def _make_backend(
     shared: bool,
     session_id: str | None,
     identity: Mapping[str, Any] | None,
+    lock_timeout_seconds: float,
 ) -> TaskMemoryBackend:
     sizes = (layout.task_struct_size, layout.completion_history_size)
-    extra = {"extra_columns": layout.extra_columns, "extra_bytes": layout.extra_bytes}
+    extra: dict[str, Any] = {
+        "extra_columns": layout.extra_columns,
+        "extra_bytes": layout.extra_bytes,
+        "lock_timeout_seconds": lock_timeout_seconds,
+    }
     if not shared:
         return LocalMemoryBackend(layout.max_tasks, *sizes, **extra)
     return SharedMemoryBackend(
