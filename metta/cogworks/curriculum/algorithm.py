@@ -254,8 +254,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         tracker, table = self.task_tracker, self.table
         begun = table.begin()
         tracker.record(table.save_row(slot), score)
-        with tracker.completing(task_id):
-            self.update_task_performance(task_id, score)
+        tracker.completing(task_id, lambda: self.update_task_performance(task_id, score))
         table.commit(begun)
         return None
 
@@ -293,17 +292,17 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         weights[active] = [scores.get(task_id, 0.0) for task_id in ids]
         return weights
 
+    @exclusive
     def distribution(self) -> np.ndarray:
         """Probability of every slot as of now, shape ``(max_tasks,)``; 0 for empty ones.
 
         Cost: linear in the capacity.
         """
-        with self.table as table:
-            n, samples = table.layout.max_tasks, table.samples
-            blocks = [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
-            priors = samples.priors.leaves[:n]
-            weights = np.concatenate([self.weigh(block) for block in blocks]) * priors
-            return samples.probabilities(weights, priors, self.uniform_share)
+        n, samples = self.table.layout.max_tasks, self.table.samples
+        blocks = [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
+        priors = samples.priors.leaves[:n]
+        weights = np.concatenate([self.weigh(block) for block in blocks]) * priors
+        return samples.probabilities(weights, priors, self.uniform_share)
 
     def get_base_stats(self) -> dict[str, float]:
         """How many tasks there are."""

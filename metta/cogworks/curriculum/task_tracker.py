@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -264,12 +263,13 @@ class TaskTracker:
         row[self._total_squared] += squared
         self.table.header.log_score(score)
 
-    @contextmanager
-    def completing(self, task_id: int) -> Iterator[None]:
-        """While an algorithm is told of a completion that was recorded already. Lock held."""
-        before, self._completing = self._completing, task_id
+    def completing(self, task_id: int, tell: Callable[[], object]) -> None:
+        """Call ``tell``, which tells an algorithm of a completion that was recorded already. Lock
+        held."""
+        before = self._completing
         try:
-            yield
+            self._completing = task_id
+            tell()
         finally:
             self._completing = before
 

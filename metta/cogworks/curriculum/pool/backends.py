@@ -167,9 +167,10 @@ class TableBackend(TaskMemoryBackend, ABC):
         """See :class:`TaskMemoryBackend`."""
         return self._history
 
-    def acquire_lock(self) -> Lock:
-        """The lock, which is a context manager."""
-        return self.lock
+    def acquire_lock(self) -> AbstractContextManager[Lock]:
+        """See :class:`TaskMemoryBackend`. An exception of a signal handler, at any instruction,
+        leaves the lock free once it is handled."""
+        return self.lock.held()
 
     def clear(self) -> None:
         """Set all memory to zero."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import BLOCK
 from metta.cogworks.curriculum.pool.memory import MirrorLock
 from metta.cogworks.curriculum.pool.table import TaskTable
@@ -76,7 +77,7 @@ def snapshot(table: TaskTable, names: Sequence[str] | None = None) -> Snapshot:
 
 class _Copy:
     def __init__(self, table: TaskTable, names: tuple[str, ...]):
-        self._table, self._names = table, names
+        self.table, self._names = table, names
         offsets = [table.offset(name) for name in names]
         whole = offsets == list(range(table.layout.row_size))
         self._columns: Any = slice(None) if whole else offsets
@@ -85,39 +86,51 @@ class _Copy:
         self._weights, self._priors = np.empty(n), np.empty(n)
 
     def make(self) -> Snapshot:
-        table, n = self._table, self._table.layout.max_tasks
+        table, n = self.table, self.table.layout.max_tasks
         if n <= BLOCK or table.lock.owned or isinstance(table.lock, MirrorLock):
-            with table:
-                self._take(slice(0, n))
-                return self._rest()
+            return self._last(slice(0, n))
         seen = self._copy_all()
         for _ in range(_ROUNDS):
-            with table:
-                left = table.changes.since(seen)
-                if left is not None and len(left) <= _LAST_ROWS:
-                    self._take(left)
-                    return self._rest()
-                seen = table.changes.count
+            done, left, seen = self._look(seen)
+            if done is not None:
+                return done
             if left is None:
                 seen = self._copy_all()
                 continue
             for first in range(0, len(left), BLOCK):
-                with table:
-                    self._take(left[first : first + BLOCK])
-        with table:  # others change more than can be copied: nobody may while this ends
-            self._take(slice(0, n))
-            return self._rest()
+                self._block(left[first : first + BLOCK])
+        # others change more than can be copied: nobody may while this ends
+        return self._last(slice(0, n))
 
     def _copy_all(self) -> int:
-        with self._table as table:
-            seen = table.changes.count
-        for first in range(0, table.layout.max_tasks, BLOCK):
-            with table:
-                self._take(slice(first, first + BLOCK))
+        seen = self._changes()
+        for first in range(0, self.table.layout.max_tasks, BLOCK):
+            self._block(slice(first, first + BLOCK))
         return seen
 
+    @exclusive
+    def _look(self, seen: int) -> tuple[Snapshot | None, np.ndarray | None, int]:
+        """The whole, if little has changed since ``seen``; the slots that have, if that is known;
+        the changes up to now."""
+        left = self.table.changes.since(seen)
+        done = self._last(left) if left is not None and len(left) <= _LAST_ROWS else None
+        return done, left, self.table.changes.count
+
+    @exclusive
+    def _changes(self) -> int:
+        return self.table.changes.count
+
+    @exclusive
+    def _block(self, slots: Any) -> None:
+        self._take(slots)
+
+    @exclusive
+    def _last(self, slots: Any) -> Snapshot:
+        self._take(slots)
+        return self._rest()
+
     def _take(self, slots: Any) -> None:
-        table = self._table
+        table = self.table
         rows = table.rows[slots]
         self._rows[slots] = rows if isinstance(self._columns, slice) else rows[:, self._columns]
         n = table.layout.max_tasks
@@ -125,7 +138,7 @@ class _Copy:
         self._priors[slots] = table.samples.priors.leaves[:n][slots]
 
     def _rest(self) -> Snapshot:
-        table = self._table
+        table = self.table
         counters, ring = table.header.counters(), table.new_ids.retired_ring
         group_names = table.groups.names()
         return Snapshot(

@@ -24,6 +24,7 @@ from metta.cogworks.curriculum.pool.backends import (
     TaskState,
 )
 from metta.cogworks.curriculum.pool.changes import Changes
+from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.groups import Groups
 from metta.cogworks.curriculum.pool.header import Header
 from metta.cogworks.curriculum.pool.index import SlotIndex
@@ -110,14 +111,17 @@ class TaskTable:
         self.samples = Samples(*parts, self.rows, self.journal, self.changes)
         self.new_ids = NewIds(*parts, self.rows, self.index)
         self._nested = 0
-        with self:
-            if self._words[GROUPS] == 0:  # zeroed memory: a new pool
-                self._start_empty()
+        self._start_if_new()
 
     @property
     def table(self) -> TaskTable:
         """Itself."""
         return self
+
+    @exclusive
+    def _start_if_new(self) -> None:
+        if self._words[GROUPS] == 0:  # zeroed memory: a new pool
+            self._start_empty()
 
     # -- locking and crashes -----------------------------------------------------------------------
 
@@ -140,6 +144,8 @@ class TaskTable:
         self.lock.release_all()
 
     def __enter__(self) -> TaskTable:
+        """For tests and experiments: the exception of a signal handler at the entry of
+        :meth:`__exit__` would keep the lock."""
         if self.lock.owned:
             self._nested += 1
         else:
@@ -370,7 +376,18 @@ class TaskTable:
 
     def replace(self, state: dict[str, Any]) -> None:
         """Take over a saved pool, as :func:`~metta.cogworks.curriculum.pool.saved.fitted` returns
-        it. Lock held. Cost: linear in the capacity, in numpy."""
+        it; an exception puts the former pool back. Lock held. Cost: linear in the capacity, in
+        numpy."""
+        former = bytes(self._bytes)
+        try:
+            self._replace(state)
+        except BaseException:
+            epoch = self._words[EPOCH]
+            self._bytes[:] = former
+            self._words[EPOCH] = epoch + 1  # never back to a number that a cache knows
+            raise
+
+    def _replace(self, state: dict[str, Any]) -> None:
         words, rows = self._words, state["rows"]
         words[LOADING] = 1
         self._clear()
