@@ -12,35 +12,22 @@ from pydantic import Field, model_validator
 
 from metta.cogworks.curriculum.pool.backends import TASK_STRUCT_SIZE
 from metta.cogworks.curriculum.pool.exclusive import exclusive
-from metta.cogworks.curriculum.pool.groups import totals_by_group
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
-    GROUP_FIELDS,
     IS_ACTIVE,
-    LABEL,
     TASK_ID,
     Column,
 )
 from metta.cogworks.curriculum.pool.saved import fitted
-from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.pool.totals import group_totals
+from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 
 ALL_SLOTS = slice(None)
-
-LAG_LEAST, LAG_SHARE = 8, 32
-"""A rule that compares tasks with each other is applied anew after max(LAG_LEAST, tasks /
-LAG_SHARE) completions, so that its cost, which is linear in the number of tasks, is a constant per
-completion. A 32nd costs no learning, a 16th begins to in one of two simulated worlds
-(docs/evidence.md)."""
-
-
-def lag_bound(num_tasks: int) -> int:
-    """By how many completions, at most, the distribution is older than the scores."""
-    return max(LAG_LEAST, num_tasks // LAG_SHARE)
 
 
 class CurriculumAlgorithmConfig(StrictConfig, ABC):
@@ -417,19 +404,3 @@ class DiscreteRandomCurriculum(CurriculumAlgorithm):
     def evictions(self, limit: int, slots: slice = ALL_SLOTS) -> list[int]:
         """None."""
         return []
-
-
-def group_totals(table: TaskTable, kind: str) -> dict[str, dict[str, float]]:
-    """Sums per label or per bucket value, over all tasks that ever were in the pool: see
-    :func:`~metta.cogworks.curriculum.pool.groups.totals_by_group`."""
-    slices = tuple(f"slice_{i}" for i in range(table.layout.slice_axes))
-    members = (LABEL,) if kind == "label" else slices
-    copy = snapshot(table, ("is_active", *members, *GROUP_FIELDS[:-1]))
-    rows = copy.rows[copy.active()]
-    return totals_by_group(
-        kind,
-        copy.group_names,
-        copy.groups,
-        rows[:, 1 : 1 + len(members)].astype(np.int64),
-        rows[:, 1 + len(members) :],
-    )

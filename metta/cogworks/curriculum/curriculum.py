@@ -20,26 +20,22 @@ from metta.cogworks.curriculum.algorithm import (
     CurriculumAlgorithmConfig,
     DiscreteRandomConfig,
     DiscreteRandomCurriculum,
-    lag_bound,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
 from metta.cogworks.curriculum.config_stock import ConfigStock
-from metta.cogworks.curriculum.differences import differences
+from metta.cogworks.curriculum.identity import check_identity
 from metta.cogworks.curriculum.pool.backends import TaskState, checked_integer
 from metta.cogworks.curriculum.pool.exclusive import exclusive
-from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID
-from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.snapshot import snapshot
-from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
+from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.population import Population
+from metta.cogworks.curriculum.sampling import lag_bound
+from metta.cogworks.curriculum.scores import MAX_ABS_SCORE, validate_completion
 from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.stats import StatsLogger
-from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation
+from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation, explained
 from metta.cogworks.curriculum.task_generator import TaskGenerator
-from metta.cogworks.curriculum.task_tracker import (
-    MAX_ABS_SCORE,
-    TaskTracker,
-    validate_completion,
-)
+from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.ids import validate_task_id
 
 __all__ = [
@@ -55,12 +51,6 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
-
-MOST_EVICTIONS = 16
-"""Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
-
-_FILL_STREAM = 2**64 - 1  # of the Philox generator that chooses the first tasks
-_SCORING = ("scorer", "use_bidirectional", "sampling")
 
 
 class Curriculum(StatsLogger):
@@ -100,8 +90,9 @@ class Curriculum(StatsLogger):
         self.algorithm = self._opened(config) if algorithm is None else algorithm
         self.tracker: TaskTracker = self.algorithm.task_tracker
         self.table: TaskTable = self.tracker.table
-        self._uniform_share = self.algorithm.uniform_share
-        self._period = self.algorithm.refresh_period
+        self._population = Population(
+            self.algorithm, self._generator, self._num_ids, config.seed, self
+        )
         self._fill_if_new()
 
     def _opened(self, config: CurriculumConfig) -> CurriculumAlgorithm:
@@ -116,74 +107,20 @@ class Curriculum(StatsLogger):
 
     @exclusive
     def _fill_if_new(self) -> None:
-        if not self.table.header.filled:
-            self._fill()
-
-    def _fill(self) -> None:
-        """Fill the pool. Tasks that a tracker has put there, or that a backend kept, stay. Lock
-        held."""
-        table = self.table
-        if table.header.active_count:
-            self._top_up()
-            table.header.mark_filled()
-            table.samples.mark_stale()
-            return
-        table.header.set_seed(self.config.seed)
-        rng = np.random.Generator(
-            np.random.Philox(key=np.array([self.config.seed, _FILL_STREAM], np.uint64))
-        )
-        ids = distinct(rng, min(table.layout.max_tasks, self._num_ids), self._num_ids)
-        table.fill(ids, self._priors(ids), self._new_fields())
-        if self.algorithm.needs_task_events:
-            for task_id in ids.tolist():
-                self.algorithm.on_task_created(CurriculumTask(self, task_id))
-
-    def _top_up(self) -> None:
-        table = self.table
-        while table.header.active_count < table.layout.max_tasks:
-            task_id = table.new_ids.draw(self._num_ids)
-            if task_id is None:
-                return
-            slot = table.insert(task_id, self._fields_of(task_id))
-            self._entered(slot, task_id)
-
-    def _entered(self, slot: int, task_id: int) -> None:
-        """A task has entered the pool. Lock held."""
-        weight = self.algorithm.new_weight()
-        if weight is None:
-            self.table.samples.mark_stale()
-        else:
-            begun = self.table.begin()
-            self.table.samples.set_weight(slot, weight)
-            self.table.commit(begun)
-        if self.algorithm.needs_task_events:
-            self.algorithm.on_task_created(CurriculumTask(self, task_id))
-
-    def _new_fields(self) -> dict[str, float]:
-        hypers = self.algorithm.hypers
-        return {
-            "success_threshold": hypers.task_default_success_threshold,
-            "generator_type": hypers.task_default_generator_type,
-        }
-
-    def _fields_of(self, task_id: int) -> dict[str, float]:
-        return {**self._new_fields(), PRIOR: float(self._priors(np.array([task_id]))[0])}
-
-    def _priors(self, ids: np.ndarray) -> np.ndarray:
-        return np.ones(len(ids))
+        self._population.fill_if_new()
 
     # -- the path of an episode --------------------------------------------------------------------
 
     @exclusive
     def get_task(self) -> CurriculumTask:
         """The next task, drawn with replacement. Cost: constant."""
-        return CurriculumTask(self, self._draw())
+        return CurriculumTask(self, self._population.draw())
 
     @exclusive
     def get_tasks(self, n: int) -> list[CurriculumTask]:
         """``n`` tasks, drawn independently."""
         n = checked_integer("n", n, 0)
-        return [CurriculumTask(self, self._draw()) for _ in range(n)]
+        return [CurriculumTask(self, self._population.draw()) for _ in range(n)]
 
     @exclusive
     def update_task_performance(self, task_id: int, score: float) -> None:
@@ -194,7 +131,7 @@ class Curriculum(StatsLogger):
         nothing changes then.
         """
         task_id, score = validate_completion(task_id, score)
-        self._complete(self._family_id(task_id), score)
+        self._population.complete(self._family_id(task_id), score)
 
     @exclusive
     def complete_and_draw(self, task: CurriculumTask, score: float) -> CurriculumTask:
@@ -216,7 +153,7 @@ class Curriculum(StatsLogger):
         for task_id, _ in checked:
             self._family_id(task_id)
         for task_id, score in checked:
-            self._complete(task_id, score)
+            self._population.complete(task_id, score)
 
     def count_unscored(self, task_id: int, score: float) -> None:
         """Count an episode whose score cannot be recorded, as ``num_unscored``: NaN, infinite, or
@@ -255,86 +192,6 @@ class Curriculum(StatsLogger):
             )
         return task_id
 
-    def _complete(self, task_id: int, score: float) -> None:
-        table, algorithm = self.table, self.algorithm
-        slot = table.find(task_id)
-        if slot < 0:
-            table.header.count_late()
-            return
-        reason = algorithm.complete(slot, task_id, score)
-        if reason is None:
-            table.header.note_completed(slot)
-        else:
-            self._retire(task_id, reason)
-
-    def _draw(self) -> int:
-        table = self.table
-        self._prepare()
-        slot = table.samples.draw(self._uniform_share)
-        if slot < 0:
-            if not table.header.filled:  # whoever was loading a state died
-                self._fill()
-                return self._draw()
-            raise RuntimeError(
-                "the pool is empty: every task was retired as invalid "
-                f"({table.header.counters()['invalid']} so far). Check the task generator's "
-                "overrides and buckets"
-            )
-        table.count_draw(slot)
-        task_id = int(table.row(slot)[TASK_ID])
-        if not table.described(slot):
-            self._describe(slot, task_id)
-        return task_id
-
-    def _prepare(self) -> None:
-        """What is to be done before the next draw. Lock held."""
-        table = self.table
-        completed = table.header.take_completed()
-        if completed >= 0 and self.algorithm.may_leave(completed):
-            self._replace(int(table.row(completed)[TASK_ID]), EVICTION)
-        if table.samples.refresh_due(self._period):
-            self._refresh()
-
-    def _refresh(self) -> None:
-        """Exchange tasks of the next block that are done with, and weigh the rest. Lock held."""
-        table, algorithm = self.table, self.algorithm
-        block = table.samples.next_block()
-        limit = min(MOST_EVICTIONS, table.header.since_refresh)
-        for task_id in algorithm.evictions(limit, block):
-            if not self._replace(task_id, EVICTION):
-                break
-        weights = algorithm.weigh(block)
-        bad = ~np.isfinite(weights) | (weights < 0.0)
-        if bad.any():
-            self._retire_unscorable(block, weights, bad)
-            weights = np.where(bad, 0.0, weights)
-        table.samples.publish(weights)
-
-    def _retire_unscorable(self, block: slice, weights: np.ndarray, bad: np.ndarray) -> None:
-        ids = self.table.rows[block, TASK_ID][bad].tolist()
-        found = list(zip(ids, weights[bad].tolist(), strict=True))
-        for task_id, weight in found[:MOST_EVICTIONS]:  # the others with the next refresh
-            self._retire(int(task_id), f"{type(self.algorithm).__name__} weighs it as {weight}")
-
-    def _replace(self, task_id: int, counted_as: int, keep_if_no_other: bool = True) -> bool:
-        """Exchange a task for a new one. Lock held. Returns whether it left the pool."""
-        table = self.table
-        slot = table.find(task_id)
-        if slot < 0:
-            return False
-        successor = table.new_ids.draw(self._num_ids, other_than=task_id)
-        if successor is None and keep_if_no_other:
-            return False
-        if successor is None:
-            table.remove(slot, counted_as)
-        else:
-            table.exchange(slot, successor, self._fields_of(successor), counted_as)
-        if self.algorithm.needs_task_events:
-            self.algorithm.on_task_evicted(task_id)
-        if successor is not None:
-            self._entered(slot, successor)
-        return True
-
     @exclusive
     def retire_task(self, task_id: int, reason: str) -> None:
         """Take a task out of the pool because its environment cannot be built; it is counted as
@@ -344,36 +201,14 @@ class Curriculum(StatsLogger):
         with ``reason``, when the last task is retired.
         """
         task_id = self._family_id(validate_task_id(task_id))
-        retired = self._retire(task_id, reason)
+        retired = self._population.retire(task_id, reason)
         if retired and self.table.header.active_count == 0:
             raise RuntimeError(
                 f"all {retired} tasks of the curriculum are invalid; the last one, {task_id}: "
                 f"{reason}"
             )
 
-    def _retire(self, task_id: int, reason: str) -> int:
-        """Returns how many were retired so far, 0 if this one is not in the pool. Lock held."""
-        if not self._replace(task_id, RETIREMENT, keep_if_no_other=False):
-            return 0
-        retired = self.table.header.counters()["invalid"]
-        if not retired & (retired - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
-            _LOG.warning(
-                "task %d is invalid and was replaced (invalid so far: %d): %s",
-                task_id,
-                retired,
-                reason,
-            )
-        return retired
-
     # -- what a task is ----------------------------------------------------------------------------
-
-    def _describe(self, slot: int, task_id: int) -> None:
-        if self._generator is None:
-            self.table.describe(slot, "", ())
-            return
-        label, values = self._generator.describe(task_id)
-        keys = [self._generator.slice_key(axis, value) for axis, value in values.items()]
-        self.table.describe(slot, label, keys)
 
     def build(self, task_id: int) -> Any:
         """The environment configuration of a task id: a new object at every call."""
@@ -409,14 +244,14 @@ class Curriculum(StatsLogger):
         active = copy.active()
         ids = copy.column("task_id")[active].astype(np.int64).tolist()
         p = self.table.samples.probabilities(
-            copy.weights[active], copy.priors[active], self._uniform_share
+            copy.weights[active], copy.priors[active], self.algorithm.uniform_share
         )
         found = dict(zip(ids, p.tolist(), strict=True))
         return found if wanted is None else {i: found.get(i, 0.0) for i in wanted}
 
     @exclusive
     def _prepare_draws(self) -> None:
-        self._prepare()
+        self._population.prepare()
 
     def explain(self, task_id: int) -> TaskExplanation:
         """Why the task is or is not being sampled."""
@@ -425,29 +260,12 @@ class Curriculum(StatsLogger):
         state = self.state_of(task_id)
         if state is None or task_id not in probability:
             return TaskExplanation(task_id, in_pool=False)
-        p, ids = probability[task_id], list(probability)
-        hidden = ("label", "scheduled_count", "total_squared", PRIOR)
-        return TaskExplanation(
-            task_id=task_id,
-            in_pool=True,
-            label=self.label_of(task_id),
-            probability=p,
-            uniform=1.0 / len(ids),
-            rank=1 + sum(other > p for other in probability.values()),
-            num_tasks=len(ids),
-            completions=state.completion_count,
-            scheduled=int(state.columns["scheduled_count"]),
-            mean_score=state.total_score / state.completion_count
-            if state.completion_count
-            else 0.0,
-            learning_progress=state.lp_score,
-            may_be_evicted=self.algorithm.should_evict_task(task_id, ids),
-            completions_until_refresh=max(0, self._period - self.table.header.since_refresh),
-            known={
-                name: value
-                for name, value in state.columns.items()
-                if name not in hidden and not name.startswith(("slice_", "spare_"))
-            },
+        return explained(
+            state,
+            probability,
+            self.label_of(task_id),
+            self.algorithm.should_evict_task(task_id, list(probability)),
+            self._population.until_refresh,
         )
 
     def get_base_stats(self) -> dict[str, float]:
@@ -497,30 +315,10 @@ class Curriculum(StatsLogger):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
         self.algorithm.check_state(state["algorithm"])
-        self._check_identity(state)
+        check_identity(state, self.config.identity())
         self.algorithm.load_state(state["algorithm"])
-        self._top_up()
+        self._population.top_up()
         self.invalidate_cache()
-
-    def _check_identity(self, state: dict[str, Any]) -> None:
-        text = state.get("identity")
-        try:
-            saved = json.loads(text) if isinstance(text, str) else None
-        except ValueError:
-            saved = None
-        if not isinstance(saved, dict):
-            raise ValueError(f"saved state does not say whose it is: its identity is {text!r:.60}")
-        ours = json.loads(json.dumps(self.config.identity()))
-        for identity in (saved, ours):  # another scorer begins anew, and says so
-            if isinstance(identity.get("algorithm"), dict):
-                for name in _SCORING:
-                    identity["algorithm"].pop(name, None)
-        found = differences(saved, ours, "the saved state", "this curriculum")
-        if found:
-            raise ValueError(
-                "the saved state is that of another curriculum, and its numbers mean something "
-                f"else: {'; '.join(found)}. Load it into a curriculum with the same configuration"
-            )
 
     @exclusive
     def forget_in_flight(self) -> None:

@@ -24,8 +24,8 @@ except ImportError as error:
 
 from metta.cogworks.curriculum import episode_checks
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
+from metta.cogworks.curriculum.scores import MAX_ABS_SCORE
 from metta.cogworks.curriculum.sessions import SessionClosedError
-from metta.cogworks.curriculum.task_tracker import MAX_ABS_SCORE
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.config_stock import Loan

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from pydantic import Field
 
+from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
     COMPLETION_COUNT,
@@ -111,3 +112,17 @@ def percentile(scores: np.ndarray, share: float) -> float:
     for share 0."""
     k = int(share * (scores.size - 1))
     return float(np.partition(scores, k)[k])
+
+
+@exclusive
+def measured_progress(
+    table: TaskTable, task_ids: list[int] | None, samples: int
+) -> dict[int, float]:
+    """Progress of the tasks in the pool that were completed at least ``samples`` times, by id.
+
+    ``task_ids``: which are asked for; None: all.
+    """
+    ids = table.task_ids().tolist() if task_ids is None else task_ids
+    slots = {task_id: slot for task_id in ids if (slot := table.find(task_id)) >= 0}
+    rows = {task_id: table.row(slot) for task_id, slot in slots.items()}
+    return {i: row[LP_SCORE] for i, row in rows.items() if row[COMPLETION_COUNT] >= samples}

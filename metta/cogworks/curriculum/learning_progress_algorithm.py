@@ -21,7 +21,7 @@ from metta.cogworks.curriculum.algorithm import (
     CurriculumAlgorithm,
     CurriculumAlgorithmConfig,
 )
-from metta.cogworks.curriculum.eviction import Eviction, EvictionConfig
+from metta.cogworks.curriculum.eviction import Eviction, EvictionConfig, measured_progress
 from metta.cogworks.curriculum.lp_scorers import (
     BasicLPScorer,
     BidirectionalLPScorer,
@@ -31,19 +31,14 @@ from metta.cogworks.curriculum.lp_scorers import (
     SignedLPScorer,
 )
 from metta.cogworks.curriculum.pool.exclusive import exclusive
-from metta.cogworks.curriculum.pool.layout import (
-    COMPLETION_COUNT,
-    IS_ACTIVE,
-    LP_SCORE,
-    TASK_ID,
-    Column,
-)
+from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, LP_SCORE, TASK_ID, Column
 from metta.cogworks.curriculum.pool.saved import begun_anew
 from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
-from metta.cogworks.curriculum.stats import CacheCoordinator, LPStatsAggregator
+from metta.cogworks.curriculum.scores import validate_score
+from metta.cogworks.curriculum.stats import CacheCoordinator, LiveSlices, LPStatsAggregator
 from metta.cogworks.curriculum.task_config import class_path, resolve_class
-from metta.cogworks.curriculum.task_tracker import TaskTracker, validate_score
-from metta.cogworks.curriculum.weighing import Weighing
+from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.weighing import LOCAL_REFRESH_PERIOD, Weighing
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,11 +49,6 @@ SCORERS: dict[str, type[LPScorer]] = {
     "basic": BasicLPScorer,
     "learnability": LearnabilityScorer,
 }
-
-LOCAL_REFRESH_PERIOD = 192
-"""Completions between two refreshes of a block, for rules by which a completion changes its task's
-weight at once: what is left is the slow drift of tasks that are not tried. More than a hundred, so
-that the refresh is not among the slowest hundredth of episodes."""
 
 
 class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
@@ -199,7 +189,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         self._weighing = Weighing(self.hypers, self._scorer, unseen)
         self._eviction = Eviction(self.hypers, unseen)
         self.stats_aggregator = LPStatsAggregator(
-            task_tracker, self._scorer, _LiveSlices(self), self.num_tasks
+            task_tracker, self._scorer, LiveSlices(self), self.num_tasks
         )
         self.cache_coordinator = CacheCoordinator(self, self._scorer)
 
@@ -315,23 +305,15 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
             samples = max(criterion, self.hypers.min_samples_for_lp)
         elif criterion is not None:
             ids = list(criterion)
-        scores = self._measured_scores(ids, samples)
+        scores = measured_progress(self.table, ids, samples)
         if task_id not in scores:
             return False
         return scores[task_id] <= self._eviction.threshold(np.array(list(scores.values())))
 
     def recommend_eviction(self, task_ids: list[int]) -> int | None:
         """The measured task of least progress among ``task_ids``, or None if none was measured."""
-        scores = self._measured_scores(task_ids, self.hypers.eviction_samples())
+        scores = measured_progress(self.table, task_ids, self.hypers.eviction_samples())
         return min(scores, key=scores.__getitem__) if scores else None
-
-    @exclusive
-    def _measured_scores(self, task_ids: list[int] | None, samples: int) -> dict[int, float]:
-        table = self.table
-        ids = table.task_ids().tolist() if task_ids is None else task_ids
-        slots = {task_id: slot for task_id in ids if (slot := table.find(task_id)) >= 0}
-        rows = {task_id: table.row(slot) for task_id, slot in slots.items()}
-        return {i: row[LP_SCORE] for i, row in rows.items() if row[COMPLETION_COUNT] >= samples}
 
     # -- statistics and state ----------------------------------------------------------------------
 
@@ -404,17 +386,6 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         declared = {column.name for column in self.columns}
         saved = set(state["tracker"]["columns"])
         return state.get("scorer") == scorer_name(self._scorer) and declared <= saved
-
-
-class _LiveSlices:
-    """The pool's slices as of the moment they are asked for."""
-
-    def __init__(self, algorithm: CurriculumAlgorithm):
-        self._algorithm = algorithm
-
-    def get_detailed_stats(self) -> dict[str, float]:
-        """See :class:`~metta.cogworks.curriculum.stats.SliceAnalyzer`."""
-        return self._algorithm.slice_analyzer.get_detailed_stats()
 
 
 def scorer_name(scorer: LPScorer) -> str:

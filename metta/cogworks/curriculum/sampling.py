@@ -165,3 +165,15 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 def _normalised(weight: np.ndarray) -> np.ndarray:
     return weight / weight.sum()
+
+
+LAG_LEAST, LAG_SHARE = 8, 32
+"""A rule that compares tasks with each other is applied anew after max(LAG_LEAST, tasks /
+LAG_SHARE) completions, so that its cost, which is linear in the number of tasks, is a constant per
+completion. A 32nd costs no learning, a 16th begins to in one of two simulated worlds
+(docs/evidence.md)."""
+
+
+def lag_bound(num_tasks: int) -> int:
+    """By how many completions, at most, the distribution is older than the scores."""
+    return max(LAG_LEAST, num_tasks // LAG_SHARE)

@@ -136,6 +136,22 @@ class _SliceSource(Protocol):
     def get_detailed_stats(self) -> dict[str, float]: ...
 
 
+class _HasSlices(Protocol):
+    @property
+    def slice_analyzer(self) -> SliceAnalyzer: ...
+
+
+class LiveSlices:
+    """The pool's slices as of the moment they are asked for."""
+
+    def __init__(self, algorithm: _HasSlices):
+        self._algorithm = algorithm
+
+    def get_detailed_stats(self) -> dict[str, float]:
+        """See :class:`SliceAnalyzer`."""
+        return self._algorithm.slice_analyzer.get_detailed_stats()
+
+
 class LPStatsAggregator:
     """Statistics of tracker, scorer and slices under one roof: ``tracker/…``, ``lp/…``,
     ``slice/…``."""

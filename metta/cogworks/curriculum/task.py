@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metta.cogworks.curriculum.pool.backends import TaskState
+from metta.cogworks.curriculum.pool.layout import LABEL, PRIOR, SCHEDULED, TOTAL_SQUARED
 
 
 class TaskSource(Protocol):
@@ -121,3 +122,46 @@ class TaskExplanation:
                 + ", ".join(f"{name} {value:.3g}" for name, value in self.known.items())
             )
         return "\n".join(lines)
+
+
+_NOT_TOLD = (LABEL, SCHEDULED, TOTAL_SQUARED, PRIOR)
+
+
+def explained(
+    state: TaskState,
+    probability: dict[int, float],
+    label: str,
+    may_be_evicted: bool,
+    completions_until_refresh: int,
+) -> TaskExplanation:
+    """Explain a task of the pool.
+
+    Args:
+        state: the task's row.
+        probability: of all tasks in the pool, by id.
+        label: the task's.
+        may_be_evicted: whether the algorithm would let it go.
+        completions_until_refresh: of the distribution.
+    """
+    p, n = probability[state.task_id], state.completion_count
+    known = {
+        name: value
+        for name, value in state.columns.items()
+        if name not in _NOT_TOLD and not name.startswith(("slice_", "spare_"))
+    }
+    return TaskExplanation(
+        task_id=state.task_id,
+        in_pool=True,
+        label=label,
+        probability=p,
+        uniform=1.0 / len(probability),
+        rank=1 + sum(other > p for other in probability.values()),
+        num_tasks=len(probability),
+        completions=n,
+        scheduled=int(state.columns["scheduled_count"]),
+        mean_score=state.total_score / n if n else 0.0,
+        learning_progress=state.lp_score,
+        may_be_evicted=may_be_evicted,
+        completions_until_refresh=completions_until_refresh,
+        known=known,
+    )

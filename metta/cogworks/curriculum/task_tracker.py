@@ -6,7 +6,6 @@ keeps no state of its own.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +15,9 @@ import numpy as np
 
 from metta.cogworks.curriculum.pool.backends import (
     TASK_STRUCT_SIZE,
-    LocalMemoryBackend,
     SharedMemoryBackend,
     TaskMemoryBackend,
     TaskState,
-    checked_integer,
 )
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import (
@@ -34,56 +31,19 @@ from metta.cogworks.curriculum.pool.layout import (
     TOTAL_SCORE,
     TOTAL_SQUARED,
     Column,
-    TableLayout,
 )
+from metta.cogworks.curriculum.pool.opening import make_backend, make_layout
 from metta.cogworks.curriculum.pool.saved import fitted, to_state
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.scores import (
+    finite,
+    share,
+    validate_completion,
+    validate_score,
+)
 from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
-from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
-
-# Larger scores would overflow when squared and summed; no reward is near it.
-MAX_ABS_SCORE = 1e100
-
-
-def validate_score(task_id: object, score: object) -> float:
-    """The score as a float. Raises ValueError, naming the task, for what is not a finite number."""
-    value = score if type(score) is float else _as_float(task_id, score)
-    if not -MAX_ABS_SCORE < value < MAX_ABS_SCORE:  # false for NaN
-        raise ValueError(
-            f"score {value} of task {task_id} is not allowed: scores are finite, of magnitude "
-            f"below {MAX_ABS_SCORE:g}; "
-            "check the environment's reward"
-        )
-    return value
-
-
-def validate_completion(task_id: Any, score: Any) -> tuple[int, float]:
-    """Id and score as int and float. Raises ValueError for an id that cannot be one, and for a
-    score that is not finite."""
-    if (
-        type(task_id) is int
-        and 0 <= task_id <= MAX_TASK_ID
-        and type(score) is float
-        and abs(score) < MAX_ABS_SCORE
-    ):
-        return (
-            task_id,
-            score,
-        )  # on the path of every episode: at once, for what comes from an environment
-    task_id = validate_task_id(task_id)
-    return task_id, validate_score(task_id, score)
-
-
-def _as_float(task_id: object, score: Any) -> float:
-    if not isinstance(score, str | bytes | bytearray):  # which float() would parse
-        try:
-            return float(score)
-        except OverflowError:  # an integer beyond all floats
-            return math.inf
-        except (TypeError, ValueError):
-            pass
-    raise ValueError(f"score {score!r} of task {task_id} is not a number: send a finite float")
+from metta.cogworks.curriculum.tasks.ids import validate_task_id
 
 
 class TaskTracker:
@@ -133,27 +93,27 @@ class TaskTracker:
         identity: Mapping[str, Any] | None = None,
         lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ):
-        self.ema_alpha = _share("ema_alpha", ema_alpha)
-        self.success_alpha = _share(
+        self.ema_alpha = share("ema_alpha", ema_alpha)
+        self.success_alpha = share(
             "success_alpha", ema_alpha if success_alpha is None else success_alpha
         )
-        self.default_success_threshold = _finite(
+        self.default_success_threshold = finite(
             "default_success_threshold", default_success_threshold
         )
-        self.default_generator_type = _finite("default_generator_type", default_generator_type)
+        self.default_generator_type = finite("default_generator_type", default_generator_type)
         if backend is None:
-            layout = _layout(
+            layout = make_layout(
                 max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
             )
             sharing = (use_shared_memory, session_id, identity)
-            backend = _make_backend(layout, *sharing, lock_timeout_seconds)
+            backend = make_backend(layout, *sharing, lock_timeout_seconds)
         elif not isinstance(backend, TaskMemoryBackend):
             raise TypeError(
                 f"backend={backend!r} is a {type(backend).__name__}: give a TaskMemoryBackend, or "
                 "None to have one made"
             )
         else:
-            layout = _layout(
+            layout = make_layout(
                 backend.max_tasks,
                 columns,
                 slice_axes,
@@ -197,7 +157,7 @@ class TaskTracker:
         }
         self._ensure(
             task_id,
-            {n: d if value is None else _finite(n, value) for n, (value, d) in given.items()},
+            {n: d if value is None else finite(n, value) for n, (value, d) in given.items()},
         )
 
     def _ensure(self, task_id: int, fields: dict[str, float]) -> int:
@@ -228,7 +188,7 @@ class TaskTracker:
         task_id, score = validate_completion(task_id, score)
         lp_score = None if lp_score is None else validate_score(task_id, lp_score)
         if success_threshold is not None:
-            success_threshold = _finite("success_threshold", success_threshold)
+            success_threshold = finite("success_threshold", success_threshold)
         table = self.table
         slot = table.find(task_id)
         if slot < 0:
@@ -302,7 +262,7 @@ class TaskTracker:
                 f"column {name!r} is kept by the tracker and cannot be set: declared columns can "
                 f"({allowed})"
             )
-        value = _finite(f"column {name!r}", value)
+        value = finite(f"column {name!r}", value)
         if not column.low <= value <= column.high:
             raise ValueError(
                 f"column {name!r} cannot hold {value}: it is declared from {column.low:g} to "
@@ -385,68 +345,6 @@ class TaskTracker:
     def cleanup_shared_memory(self) -> None:
         """Let go of the memory; the last process out removes it. Idempotent."""
         self._backend.cleanup()
-
-
-def _layout(
-    max_tasks: int,
-    columns: Sequence[Column],
-    slice_axes: int,
-    task_struct_size: int,
-    history_size: int,
-) -> TableLayout:
-    if not all(isinstance(column, Column) for column in columns):
-        raise TypeError(
-            f"columns={columns!r} is not allowed: give Column(name, description) objects"
-        )
-    return TableLayout(
-        checked_integer("max_memory_tasks", max_tasks, 1),
-        columns,
-        checked_integer("slice_axes", slice_axes, 0),
-        checked_integer("task_struct_size", task_struct_size, TASK_STRUCT_SIZE),
-        checked_integer("completion_history_size", history_size, 1),
-    )
-
-
-def _make_backend(
-    layout: TableLayout,
-    shared: bool,
-    session_id: str | None,
-    identity: Mapping[str, Any] | None,
-    lock_timeout_seconds: float,
-) -> TaskMemoryBackend:
-    sizes = (layout.task_struct_size, layout.completion_history_size)
-    extra: dict[str, Any] = {
-        "extra_columns": layout.extra_columns,
-        "extra_bytes": layout.extra_bytes,
-        "lock_timeout_seconds": lock_timeout_seconds,
-    }
-    if not shared:
-        return LocalMemoryBackend(layout.max_tasks, *sizes, **extra)
-    return SharedMemoryBackend(
-        layout.max_tasks,
-        session_id,
-        *sizes,
-        layout=layout.describe(),
-        identity=identity,
-        **extra,
-    )
-
-
-def _finite(name: str, value: Any) -> float:
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if not is_number or isinstance(value, bool) or not abs(value) < MAX_ABS_SCORE:
-        raise ValueError(
-            f"{name}={value!r} is not allowed: give a finite number of magnitude below "
-            f"{MAX_ABS_SCORE:g}"
-        )
-    return float(value)
-
-
-def _share(name: str, value: Any) -> float:
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if not is_number or isinstance(value, bool) or not 0.0 < value <= 1.0:
-        raise ValueError(f"{name}={value!r} is not allowed: give a number above 0, at most 1")
-    return float(value)
 
 
 def create_task_tracker(

@@ -8,6 +8,7 @@ finds.
 
 import json
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from curriculum_examples import RareFirst, RareFirstConfig
+from curriculum_examples import FileBackend, RareFirst, RareFirstConfig
 from processes import end_script, start_script
 from pydantic import BaseModel
 
@@ -29,9 +31,11 @@ from metta.cogworks.curriculum import (
     CurriculumConfig,
     CurriculumTask,
     DiscreteRandomConfig,
+    DiscreteRandomCurriculum,
     LearningProgressConfig,
     LockTimeoutError,
     SharedMemoryBackend,
+    TaskTracker,
     bucketed,
 )
 from metta.cogworks.curriculum.learning_progress_algorithm import LearningProgressAlgorithm
@@ -49,11 +53,28 @@ EARLY: dict[str, Any] = {
     "min_presentations_for_eviction": 2,
 }
 POOL: dict[str, Any] = {"num_active_tasks": TASKS, "completion_history_size": 8}
+
+
+class FileConfig(DiscreteRandomConfig):
+    """Uniform sampling, on a backend that shares rows alone. ``path``: the file that holds them."""
+
+    path: str = ""
+
+    def create(self, num_tasks: int) -> DiscreteRandomCurriculum:
+        tracker = TaskTracker(backend=FileBackend(Path(self.path), num_tasks))
+        return DiscreteRandomCurriculum(num_tasks, self, tracker)
+
+
 ALGORITHMS = {
     "posterior": LearningProgressConfig(**POOL, **EARLY, enable_detailed_slice_logging=True),
     "discrete": DiscreteRandomConfig(**POOL),
     "custom": RareFirstConfig(**POOL),
+    "rows": FileConfig(**POOL),
 }
+# Of a backend that shares rows alone: whatever leaves the pool is counted in one process only.
+OF_ROWS = ("get_task", "get_tasks", "update_task_performance", "complete", "complete_and_draw")
+OF_ROWS += ("state_of", "probabilities", "explain", "stats", "get_state", "tracker.update_lp_score")
+OF_ROWS += ("tracker.get_task_stats", "tracker.get_all_tracked_tasks", "algorithm.distribution")
 
 
 class Lesson(BaseModel):
@@ -97,10 +118,11 @@ def watch(config: str) -> None:
         for _ in sys.stdin:
             began, found = time.perf_counter(), {"faults": list[str](), "held": False}
             try:
-                with table.lock:
-                    found["ms"] = 1000.0 * (time.perf_counter() - began)
-                    if table.header.in_change():
-                        found["faults"] = ["a change was left half done"]
+                table.lock.acquire()
+                found["ms"] = 1000.0 * (time.perf_counter() - began)
+                if table.header.in_change():
+                    found["faults"] = ["a change was left half done"]
+                table.lock.release_all()
                 with table:
                     found["faults"] += faults(table)
             except LockTimeoutError:
@@ -136,7 +158,8 @@ class _Other:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return self._answer()
+        answered, _, _ = select.select([self._process.stdout], [], [], 2 * HELD_SECONDS)
+        return self._answer() if answered else {"faults": [], "held": True}
 
     def end(self) -> None:
         assert end_script(self._process)[0] == 0
@@ -268,8 +291,12 @@ class _Timer:
 class Drill:
     """The main thread of one pool, its other threads and processes."""
 
-    def __init__(self, kind: str, seed: int, report: Report):
-        algorithm = ALGORITHMS[kind].model_copy(update={"session_id": new_session_id()})
+    def __init__(self, kind: str, seed: int, report: Report, path: Path):
+        session_id = new_session_id()
+        algorithm = ALGORITHMS[kind].model_copy(update={"session_id": session_id})
+        if isinstance(algorithm, FileConfig):
+            algorithm.path = str(path / session_id)
+        self.kind = kind
         family = bucketed(Lesson(), {"length": [*range(IDS)]}) if kind == "posterior" else None
         self.config = CurriculumConfig(
             algorithm_config=algorithm, max_task_id=IDS, task_generator=family, seed=seed
@@ -299,6 +326,7 @@ class Drill:
         with self.curriculum.table as table:
             counters = table.header.counters()
             total = counters["closed_completed"] + counters["late_completions"]
+            total = 0 if self.kind == "rows" else total
             return total + int(table.column("completion_count").sum()), sum(self.counts)
 
     def _check(self, name: str) -> None:
@@ -319,7 +347,7 @@ class Drill:
         whole, saved = loads(self.curriculum), self._recorded()[0]
         for thread in self.threads:
             thread.start()
-        names = [*calls, *calls, *calls, *whole]
+        names = [*OF_ROWS] if self.kind == "rows" else [*calls, *calls, *calls, *whole]
         goal = self.report.interrupts + interrupts
         own = saved
         try:
@@ -440,13 +468,13 @@ def backends(interrupts: int, seed: int, report: Report) -> None:
     keeper.cleanup()
 
 
-def main(interrupts: int, seed: int) -> None:
-    """Interrupt so often, and print the report as JSON."""
+def main(interrupts: int, seed: int, folder: str) -> None:
+    """Interrupt so often, and print the report as JSON. ``folder``: for files."""
     sys.setswitchinterval(0.0002)
     report, began = Report(), time.monotonic()
-    share = interrupts // 5
+    share = interrupts // 6
     for kind in ALGORITHMS:
-        drill = Drill(kind, seed, report)
+        drill = Drill(kind, seed, report, Path(folder))
         drill.methods(share)
         if kind == "posterior":
             drill.openings(share)

@@ -5,6 +5,7 @@ import gc
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from processes import (
@@ -135,11 +136,11 @@ def test_cleaning_interrupted_at_every_instruction(session_id: str) -> None:
     [(1500, 1), pytest.param(20_000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
 )
 def test_everything_that_takes_the_lock_interrupted_at_random_instants(
-    interrupts: int, seed: int
+    interrupts: int, seed: int, tmp_path: Path
 ) -> None:
     """A KeyboardInterrupt at any instant leaves the lock free and the pool whole, and a completion
     recorded at most once; exactly once if the call returned."""
-    code = f"import interrupts; interrupts.main({interrupts}, {seed})"
+    code = f"import interrupts; interrupts.main({interrupts}, {seed}, {str(tmp_path)!r})"
     out, errors = start_script(code).communicate(timeout=900)
     assert out, errors
     report = json.loads(out)

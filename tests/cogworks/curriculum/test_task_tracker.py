@@ -17,9 +17,9 @@ from metta.cogworks.curriculum import (
     TaskTracker,
     create_task_tracker,
 )
-from metta.cogworks.curriculum.algorithm import group_totals
 from metta.cogworks.curriculum.pool.layout import LABEL, MAX_GROUPS, TableLayout
 from metta.cogworks.curriculum.pool.table import RETIREMENT, TaskTable
+from metta.cogworks.curriculum.pool.totals import group_totals
 from tests.cogworks.curriculum.states import as_json
 
 SCORES = [0.0, 1.0, 0.25, 0.75, -2.0, 30.0]

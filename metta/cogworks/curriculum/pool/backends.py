@@ -8,7 +8,7 @@ Sessions of shared memory (names, presence, removal) are in :mod:`.sessions`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -78,6 +78,15 @@ class TaskState(BaseModel):
 
 BASE_COLUMNS: tuple[str, ...] = tuple(name for name in TaskState.model_fields if name != "columns")
 TASK_STRUCT_SIZE = len(BASE_COLUMNS)
+
+
+def task_state(names: Sequence[str], row: list[float]) -> TaskState:
+    """A row as a record, given the names of its columns."""
+    columns = dict(zip(names, row, strict=True))
+    base: dict[str, Any] = {name: columns.pop(name) for name in BASE_COLUMNS}
+    for name in ("task_id", "completion_count"):
+        base[name] = int(base[name])
+    return TaskState(**base, columns=columns)
 
 
 class TaskMemoryBackend(ABC):

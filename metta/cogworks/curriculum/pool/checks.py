@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metta.cogworks.curriculum.pool.layout import PRIOR
+from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID
 from metta.cogworks.curriculum.pool.table import TaskTable
 
 
@@ -28,7 +28,7 @@ def pool_faults(table: TaskTable) -> list[str]:
     expect("number of tasks", counters["active"], len(slots))
     gone = counters["evicted"] + counters["invalid"]
     expect("created - evicted - invalid", counters["created"] - gone, len(slots))
-    expect("free slots", sorted(table.free_slots()), np.flatnonzero(~active).tolist())
+    expect("free slots", sorted(_free_slots(table)), np.flatnonzero(~active).tolist())
     expect("unfinished change", table.header.in_change(), False)
     expect("blocks to refresh", counters["stale"] <= table.layout.num_blocks, True)
     n, samples = table.layout.max_tasks, table.samples
@@ -40,3 +40,12 @@ def pool_faults(table: TaskTable) -> list[str]:
         expect(f"{name} of empty slots", float(tree.leaves[:n][~active].sum()), 0.0)
         expect(f"sums of {name}", tree.faults(), 0)
     return faults
+
+
+def _free_slots(table: TaskTable) -> list[int]:
+    """The list of free slots, which their ids link, as far as it can be followed."""
+    found, slot = [], table.header.first_free
+    while slot >= 0 and len(found) <= table.layout.max_tasks:
+        found.append(slot)
+        slot = int(table.row(slot)[TASK_ID]) - 1
+    return found

@@ -15,6 +15,7 @@ from metta.cogworks.curriculum.pool.layout import (
     EPOCH,
     EVICTED,
     FILLED,
+    FREE,
     HISTORY,
     INVALID,
     JOURNAL,
@@ -54,6 +55,11 @@ class Header:
     def active_count(self) -> int:
         """Tasks in the pool."""
         return self._words[ACTIVE]
+
+    @property
+    def first_free(self) -> int:
+        """The free slot that is used next; -1 if there is none."""
+        return self._words[FREE] - 1
 
     @property
     def clock(self) -> int:

@@ -86,49 +86,50 @@ class _Copy:
         self._weights, self._priors = np.empty(n), np.empty(n)
 
     def make(self) -> Snapshot:
-        table, n = self.table, self.table.layout.max_tasks
-        if n <= BLOCK or table.lock.owned or isinstance(table.lock, MirrorLock):
-            return self._last(slice(0, n))
-        seen = self._copy_all()
+        table = self.table
+        at_once = table.layout.max_tasks <= BLOCK or table.lock.owned
+        if at_once or isinstance(table.lock, MirrorLock):
+            return self._all()
+        seen = self._copy_blocks()
         for _ in range(_ROUNDS):
-            done, left, seen = self._look(seen)
+            done, left, seen = self._finish(seen)
             if done is not None:
                 return done
             if left is None:
-                seen = self._copy_all()
+                seen = self._copy_blocks()
                 continue
             for first in range(0, len(left), BLOCK):
-                self._block(left[first : first + BLOCK])
-        # others change more than can be copied: nobody may while this ends
-        return self._last(slice(0, n))
+                self._take(left[first : first + BLOCK])
+        return self._all()  # others change more than can be copied: nobody may while this ends
 
-    def _copy_all(self) -> int:
-        seen = self._changes()
+    def _copy_blocks(self) -> int:
+        """Copy block by block; returns how many changes there were before."""
+        seen = self._count()
         for first in range(0, self.table.layout.max_tasks, BLOCK):
-            self._block(slice(first, first + BLOCK))
+            self._take(slice(first, first + BLOCK))
         return seen
 
     @exclusive
-    def _look(self, seen: int) -> tuple[Snapshot | None, np.ndarray | None, int]:
-        """The whole, if little has changed since ``seen``; the slots that have, if that is known;
-        the changes up to now."""
-        left = self.table.changes.since(seen)
-        done = self._last(left) if left is not None and len(left) <= _LAST_ROWS else None
-        return done, left, self.table.changes.count
-
-    @exclusive
-    def _changes(self) -> int:
+    def _count(self) -> int:
         return self.table.changes.count
 
     @exclusive
-    def _block(self, slots: Any) -> None:
-        self._take(slots)
+    def _finish(self, seen: int) -> tuple[Snapshot | None, np.ndarray | None, int]:
+        """The snapshot, if few enough slots changed; else those that did (None: nobody knows), and
+        how many changes there were so far."""
+        changes = self.table.changes
+        left = changes.since(seen)
+        if left is None or len(left) > _LAST_ROWS:
+            return None, left, changes.count
+        self._take(left)
+        return self._rest(), left, seen
 
     @exclusive
-    def _last(self, slots: Any) -> Snapshot:
-        self._take(slots)
+    def _all(self) -> Snapshot:
+        self._take(slice(0, self.table.layout.max_tasks))
         return self._rest()
 
+    @exclusive
     def _take(self, slots: Any) -> None:
         table = self.table
         rows = table.rows[slots]

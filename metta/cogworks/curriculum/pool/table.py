@@ -18,11 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from metta.cogworks.curriculum.pool.backends import (
-    BASE_COLUMNS,
-    TaskMemoryBackend,
-    TaskState,
-)
+from metta.cogworks.curriculum.pool.backends import TaskMemoryBackend, TaskState, task_state
 from metta.cogworks.curriculum.pool.changes import Changes
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.groups import Groups
@@ -118,11 +114,6 @@ class TaskTable:
         """Itself."""
         return self
 
-    @exclusive
-    def _start_if_new(self) -> None:
-        if self._words[GROUPS] == 0:  # zeroed memory: a new pool
-            self._start_empty()
-
     # -- locking and crashes -----------------------------------------------------------------------
 
     def acquire(self) -> None:
@@ -144,8 +135,6 @@ class TaskTable:
         self.lock.release_all()
 
     def __enter__(self) -> TaskTable:
-        """For tests and experiments: the exception of a signal handler at the entry of
-        :meth:`__exit__` would keep the lock."""
         if self.lock.owned:
             self._nested += 1
         else:
@@ -216,27 +205,13 @@ class TaskTable:
         """Ids of the tasks in the pool, in slot order, int64."""
         return self.rows[self.active(), TASK_ID].astype(np.int64)
 
-    def free_slots(self) -> list[int]:
-        """The free slots, in the order in which they are used. Lock held."""
-        found, slot = [], self._words[FREE] - 1
-        while slot >= 0 and len(found) <= self.layout.max_tasks:
-            found.append(slot)
-            slot = int(self.row(slot)[TASK_ID]) - 1
-        return found
-
     def find(self, task_id: int) -> int:
         """Slot of a task, or -1. Lock held."""
         return self.index.find(task_id)
 
     def state(self, slot: int) -> TaskState:
         """The row as a record."""
-        row = dict(zip(self.layout.names, self.rows[slot].tolist(), strict=True))
-        base = {name: row.pop(name) for name in BASE_COLUMNS}
-        base["task_id"], base["completion_count"] = (
-            int(base["task_id"]),
-            int(base["completion_count"]),
-        )
-        return TaskState(**base, columns=row)
+        return task_state(self.layout.names, self.rows[slot].tolist())
 
     def insert(self, task_id: int, fields: dict[str, float]) -> int:
         """Put a task into a free slot and return it. Lock held; the id is not in the pool.
@@ -250,10 +225,8 @@ class TaskTable:
         words = self._words
         slot = words[FREE] - 1
         if slot < 0:
-            raise RuntimeError(
-                f"the pool of {self.layout.max_tasks} tasks is full: evict one before inserting "
-                "another"
-            )
+            n = self.layout.max_tasks
+            raise RuntimeError(f"the pool of {n} tasks is full: remove or exchange one")
         begun = self.begin()
         self._save_header()
         row = self.save_row(slot)
@@ -376,16 +349,8 @@ class TaskTable:
 
     def replace(self, state: dict[str, Any]) -> None:
         """Take over a saved pool, as :func:`~metta.cogworks.curriculum.pool.saved.fitted` returns
-        it; an exception puts the former pool back. Lock held. Cost: linear in the capacity, in
-        numpy."""
-        former = bytes(self._bytes)
-        try:
-            self._replace(state)
-        except BaseException:
-            epoch = self._words[EPOCH]
-            self._bytes[:] = former
-            self._words[EPOCH] = epoch + 1  # never back to a number that a cache knows
-            raise
+        it; an exception puts the former one back. Lock held. Cost: linear, in numpy."""
+        self.journal.all_or_nothing(lambda: self._replace(state))
 
     def _replace(self, state: dict[str, Any]) -> None:
         words, rows = self._words, state["rows"]
@@ -412,16 +377,19 @@ class TaskTable:
         np.frombuffer(self._bytes, np.uint8)[HEADER_BYTES:] = 0
         self._start_empty()
 
+    @exclusive
+    def _start_if_new(self) -> None:
+        if self._words[GROUPS] == 0:  # zeroed memory
+            self._start_empty()
+
     def _start_empty(self) -> None:
         self._values[SCORE_LOW], self._values[SCORE_HIGH] = 0.0, 1.0
         self._rebuild()
         self.groups.start()  # last: it says that the rest is done
 
     def _rebuild(self) -> None:
-        """Derive index, priors, number of tasks and free list from the rows. Lock held.
-
-        Cost: linear in the capacity.
-        """
+        """Derive index, priors, number of tasks and free list from the rows. Lock held. Cost:
+        linear in the capacity."""
         words, active = self._words, self.active()
         slots, free = np.flatnonzero(active), np.flatnonzero(~active)
         self.index.rebuild(slots)

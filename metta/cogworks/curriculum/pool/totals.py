@@ -1,0 +1,26 @@
+"""Sums per group of tasks, as of now."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metta.cogworks.curriculum.pool.groups import totals_by_group
+from metta.cogworks.curriculum.pool.layout import GROUP_FIELDS, LABEL
+from metta.cogworks.curriculum.pool.snapshot import snapshot
+from metta.cogworks.curriculum.pool.table import TaskTable
+
+
+def group_totals(table: TaskTable, kind: str) -> dict[str, dict[str, float]]:
+    """Sums per label or per bucket value, over all tasks that ever were in the pool: see
+    :func:`~metta.cogworks.curriculum.pool.groups.totals_by_group`."""
+    slices = tuple(f"slice_{i}" for i in range(table.layout.slice_axes))
+    members = (LABEL,) if kind == "label" else slices
+    copy = snapshot(table, ("is_active", *members, *GROUP_FIELDS[:-1]))
+    rows = copy.rows[copy.active()]
+    return totals_by_group(
+        kind,
+        copy.group_names,
+        copy.groups,
+        rows[:, 1 : 1 + len(members)].astype(np.int64),
+        rows[:, 1 + len(members) :],
+    )

@@ -1,0 +1,240 @@
+"""Which tasks are in the pool: how it is filled and drawn from, which tasks leave, and what comes
+in their place.
+
+A :class:`Population` is a view, as everything here: of the pool's table, by the rules of an
+algorithm. All of its methods expect the pool's lock to be held.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import Any
+
+import numpy as np
+
+from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
+from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID
+from metta.cogworks.curriculum.pool.new_ids import distinct
+from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
+from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
+from metta.cogworks.curriculum.task_generator import TaskGenerator
+
+_LOG = logging.getLogger(__name__)
+
+MOST_EVICTIONS = 16
+"""Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
+
+_FILL_STREAM = 2**64 - 1  # of the Philox generator that chooses the first tasks
+
+
+class Population:
+    """The tasks of a pool.
+
+    Args:
+        algorithm: says what is drawn and what leaves; it is bound to the pool.
+        generator: describes the tasks; None: they are plain ids.
+        num_ids: ids are drawn from 0 to ``num_ids - 1``.
+        seed: of the draws, where the pool is new.
+        tasks: what the tasks belong to that algorithms are told of. It owns this object, which
+            keeps no reference to it.
+    """
+
+    def __init__(
+        self,
+        algorithm: CurriculumAlgorithm,
+        generator: TaskGenerator[Any] | None,
+        num_ids: int,
+        seed: int,
+        tasks: TaskSource,
+    ):
+        self._algorithm, self._generator = algorithm, generator
+        self._table: TaskTable = algorithm.table
+        self._num_ids, self._seed = num_ids, seed
+        self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
+        self._tells = algorithm.needs_task_events
+        self._tasks = weakref.ref(tasks)
+
+    # -- filling -----------------------------------------------------------------------------------
+
+    def fill_if_new(self) -> None:
+        """Fill the pool, if no curriculum has. Tasks that a tracker has put there, or that a
+        backend kept, stay."""
+        table = self._table
+        if table.header.filled:
+            return
+        if table.header.active_count:
+            self.top_up()
+            table.header.mark_filled()
+            table.samples.mark_stale()
+        else:
+            self._fill()
+
+    def _fill(self) -> None:
+        table = self._table
+        table.header.set_seed(self._seed)
+        key = np.array([self._seed, _FILL_STREAM], np.uint64)
+        rng = np.random.Generator(np.random.Philox(key=key))
+        ids = distinct(rng, min(table.layout.max_tasks, self._num_ids), self._num_ids)
+        table.fill(ids, self._priors(ids), self._new_fields())
+        for task_id in ids.tolist() if self._tells else ():
+            self._tell_created(task_id)
+
+    def top_up(self) -> None:
+        """Fill what is free, as long as there are other ids."""
+        table = self._table
+        while table.header.active_count < table.layout.max_tasks:
+            task_id = table.new_ids.draw(self._num_ids)
+            if task_id is None:
+                return
+            self._entered(table.insert(task_id, self._fields_of(task_id)), task_id)
+
+    def _entered(self, slot: int, task_id: int) -> None:
+        weight = self._algorithm.new_weight()
+        if weight is None:
+            self._table.samples.mark_stale()
+        else:
+            begun = self._table.begin()
+            self._table.samples.set_weight(slot, weight)
+            self._table.commit(begun)
+        if self._tells:
+            self._tell_created(task_id)
+
+    def _tell_created(self, task_id: int) -> None:
+        tasks = self._tasks()
+        if tasks is not None:
+            self._algorithm.on_task_created(CurriculumTask(tasks, task_id))
+
+    def _new_fields(self) -> dict[str, float]:
+        hypers = self._algorithm.hypers
+        return {
+            "success_threshold": hypers.task_default_success_threshold,
+            "generator_type": hypers.task_default_generator_type,
+        }
+
+    def _fields_of(self, task_id: int) -> dict[str, float]:
+        return {**self._new_fields(), PRIOR: float(self._priors(np.array([task_id]))[0])}
+
+    def _priors(self, ids: np.ndarray) -> np.ndarray:
+        return np.ones(len(ids))
+
+    # -- an episode --------------------------------------------------------------------------------
+
+    def draw(self) -> int:
+        """The next task's id, drawn with replacement; it counts as scheduled.
+
+        Raises:
+            RuntimeError: every task was retired.
+        """
+        table = self._table
+        self.prepare()
+        slot = table.samples.draw(self._uniform_share)
+        if slot < 0:
+            if not table.header.filled:  # whoever was loading a state died
+                self._fill()
+                return self.draw()
+            raise RuntimeError(
+                "the pool is empty: every task was retired as invalid "
+                f"({table.header.counters()['invalid']} so far). Check the task generator's "
+                "overrides and buckets"
+            )
+        table.count_draw(slot)
+        task_id = int(table.row(slot)[TASK_ID])
+        if not table.described(slot):
+            self._describe(slot, task_id)
+        return task_id
+
+    def _describe(self, slot: int, task_id: int) -> None:
+        generator = self._generator
+        if generator is None:
+            self._table.describe(slot, "", ())
+            return
+        label, values = generator.describe(task_id)
+        keys = [generator.slice_key(axis, value) for axis, value in values.items()]
+        self._table.describe(slot, label, keys)
+
+    def complete(self, task_id: int, score: float) -> None:
+        """Record a completion, of a task that is in the pool or has left it."""
+        table = self._table
+        slot = table.find(task_id)
+        if slot < 0:
+            table.header.count_late()
+            return
+        reason = self._algorithm.complete(slot, task_id, score)
+        if reason is None:
+            table.header.note_completed(slot)
+        else:
+            self.retire(task_id, reason)
+
+    # -- refreshing --------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """What is to be done before the next draw."""
+        table = self._table
+        completed = table.header.take_completed()
+        if completed >= 0 and self._algorithm.may_leave(completed):
+            self._replace(int(table.row(completed)[TASK_ID]), EVICTION)
+        if table.samples.refresh_due(self._period):
+            self._refresh()
+
+    @property
+    def until_refresh(self) -> int:
+        """Completions until a block of weights is refreshed."""
+        return max(0, self._period - self._table.header.since_refresh)
+
+    def _refresh(self) -> None:
+        """Exchange tasks of the next block that are done with, and weigh the rest."""
+        table, algorithm = self._table, self._algorithm
+        block = table.samples.next_block()
+        limit = min(MOST_EVICTIONS, table.header.since_refresh)
+        for task_id in algorithm.evictions(limit, block):
+            if not self._replace(task_id, EVICTION):
+                break
+        weights = algorithm.weigh(block)
+        bad = ~np.isfinite(weights) | (weights < 0.0)
+        if bad.any():
+            self._retire_unscorable(block, weights, bad)
+            weights = np.where(bad, 0.0, weights)
+        table.samples.publish(weights)
+
+    def _retire_unscorable(self, block: slice, weights: np.ndarray, bad: np.ndarray) -> None:
+        ids = self._table.rows[block, TASK_ID][bad].tolist()
+        found = list(zip(ids, weights[bad].tolist(), strict=True))
+        for task_id, weight in found[:MOST_EVICTIONS]:  # the others with the next refresh
+            self.retire(int(task_id), f"{type(self._algorithm).__name__} weighs it as {weight}")
+
+    # -- leaving -----------------------------------------------------------------------------------
+
+    def _replace(self, task_id: int, counted_as: int, keep_if_no_other: bool = True) -> bool:
+        """Exchange a task for a new one. Returns whether it left the pool."""
+        table = self._table
+        slot = table.find(task_id)
+        if slot < 0:
+            return False
+        successor = table.new_ids.draw(self._num_ids, other_than=task_id)
+        if successor is None and keep_if_no_other:
+            return False
+        if successor is None:
+            table.remove(slot, counted_as)
+        else:
+            table.exchange(slot, successor, self._fields_of(successor), counted_as)
+        if self._tells:
+            self._algorithm.on_task_evicted(task_id)
+        if successor is not None:
+            self._entered(slot, successor)
+        return True
+
+    def retire(self, task_id: int, reason: str) -> int:
+        """Take a task out that cannot be played or scored. Logs a warning at the first, second,
+        fourth, ... Returns how many were retired so far, 0 if this one is not in the pool."""
+        if not self._replace(task_id, RETIREMENT, keep_if_no_other=False):
+            return 0
+        retired = self._table.header.counters()["invalid"]
+        if not retired & (retired - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
+            _LOG.warning(
+                "task %d is invalid and was replaced (invalid so far: %d): %s",
+                task_id,
+                retired,
+                reason,
+            )
+        return retired

@@ -1,0 +1,73 @@
+"""Numbers that come from outside: what is accepted of scores, ids and settings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
+
+# Larger scores would overflow when squared and summed; no reward is near it.
+MAX_ABS_SCORE = 1e100
+
+
+def validate_score(task_id: object, score: object) -> float:
+    """The score as a float. Raises ValueError, naming the task, for what is not a finite number."""
+    value = score if type(score) is float else _as_float(task_id, score)
+    if not -MAX_ABS_SCORE < value < MAX_ABS_SCORE:  # false for NaN
+        raise ValueError(
+            f"score {value} of task {task_id} is not allowed: scores are finite, of magnitude "
+            f"below {MAX_ABS_SCORE:g}; "
+            "check the environment's reward"
+        )
+    return value
+
+
+def validate_completion(task_id: Any, score: Any) -> tuple[int, float]:
+    """Id and score as int and float. Raises ValueError for an id that cannot be one, and for a
+    score that is not finite."""
+    if (
+        type(task_id) is int
+        and 0 <= task_id <= MAX_TASK_ID
+        and type(score) is float
+        and abs(score) < MAX_ABS_SCORE
+    ):
+        return (
+            task_id,
+            score,
+        )  # on the path of every episode: at once, for what comes from an environment
+    task_id = validate_task_id(task_id)
+    return task_id, validate_score(task_id, score)
+
+
+def _as_float(task_id: object, score: Any) -> float:
+    if not isinstance(score, str | bytes | bytearray):  # which float() would parse
+        try:
+            return float(score)
+        except OverflowError:  # an integer beyond all floats
+            return math.inf
+        except (TypeError, ValueError):
+            pass
+    raise ValueError(f"score {score!r} of task {task_id} is not a number: send a finite float")
+
+
+def finite(name: str, value: Any) -> float:
+    """The value as a float. Raises ValueError, naming the thing, unless it is a finite number."""
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if not is_number or isinstance(value, bool) or not abs(value) < MAX_ABS_SCORE:
+        raise ValueError(
+            f"{name}={value!r} is not allowed: give a finite number of magnitude below "
+            f"{MAX_ABS_SCORE:g}"
+        )
+    return float(value)
+
+
+def share(name: str, value: Any) -> float:
+    """The value as a float. Raises ValueError, naming the thing, unless it is above 0, at most
+    1."""
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if not is_number or isinstance(value, bool) or not 0.0 < value <= 1.0:
+        raise ValueError(f"{name}={value!r} is not allowed: give a number above 0, at most 1")
+    return float(value)
