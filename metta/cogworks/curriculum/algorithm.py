@@ -77,8 +77,7 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
     lock_timeout_seconds: float = Field(
         default=LOCK_TIMEOUT_SECONDS,
         gt=0,
-        description="how long this process waits for the pool while another keeps its lock, "
-        "until LockTimeoutError, which names that process; a change takes microseconds",
+        description="of waiting for the pool's lock, until LockTimeoutError names who keeps it",
     )
 
     @model_validator(mode="before")
@@ -234,10 +233,8 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """A task has left the pool; its row is gone."""
 
     def complete(self, slot: int, task_id: int, score: float) -> str | None:
-        """Record a completion of the task in ``slot``, then tell the algorithm. Lock held.
-
-        Returns why the task must be retired, or None.
-        """
+        """Record a completion of the task in ``slot``, then tell the algorithm. Lock held. Returns
+        why the task must be retired, or None."""
         tracker, table = self.task_tracker, self.table
         begun = table.begin()
         tracker.record(table.save_row(slot), score)
@@ -265,12 +262,9 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         return [candidate] if candidate is not None and leaves else []
 
     def weigh(self, slots: slice) -> np.ndarray:
-        """What the tasks in a block are drawn by, before their priors; float64 of shape ``(n,)``.
-        Lock held.
-
-        Comparable over the whole pool. 0 for empty slots; a task whose weight is not finite, or
-        below 0, is retired.
-        """
+        """What the tasks in a block are drawn by, before their priors; float64 of shape ``(n,)``,
+        comparable over the whole pool. Lock held. 0 for empty slots; a task whose weight is not
+        finite, or below 0, is retired."""
         rows = self.table.rows[slots]
         active = rows[:, IS_ACTIVE] != 0.0
         ids = rows[active, TASK_ID].astype(np.int64).tolist()
@@ -281,10 +275,8 @@ class CurriculumAlgorithm(StatsLogger, ABC):
 
     @exclusive
     def distribution(self) -> np.ndarray:
-        """Probability of every slot as of now, shape ``(max_tasks,)``; 0 for empty ones.
-
-        Cost: linear in the capacity.
-        """
+        """Probability of every slot as of now, shape ``(max_tasks,)``; 0 for empty ones. Cost:
+        linear in the capacity."""
         n, samples = self.table.layout.max_tasks, self.table.samples
         blocks = [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
         priors = samples.priors.leaves[:n]
