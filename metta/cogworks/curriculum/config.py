@@ -139,6 +139,7 @@ _WITHOUT_MEANING = {
     "completion_history_size",
     "max_slice_axes",
     "task_struct_size",
+    "lock_timeout_seconds",
 }
 """Fields of an algorithm that another process of the session may set as it likes, or that the
 layout of the pool says already."""
@@ -147,5 +148,12 @@ layout of the pool says already."""
 def _plain(config: BaseModel, exclude: set[str] | None = None) -> dict[str, Any]:
     try:
         return json.loads(config.model_dump_json(exclude=exclude))
-    except (ValueError, TypeError):  # something in it has no form in JSON, such as a local class
+    except (ValueError, TypeError) as error:
+        first = error
+    try:
+        config.model_dump_json(exclude=exclude)
+    except (ValueError, TypeError):
+        # something in it has no form in JSON, such as a local class
         return {"type": type(config).__qualname__, "fields": repr(config)}
+    # It has, and was interrupted: pydantic makes a ValueError of whatever a serializer raises.
+    raise KeyboardInterrupt from first

@@ -227,9 +227,8 @@ class TaskTable:
         words = self._words
         slot = words[FREE] - 1
         if slot < 0:
-            raise RuntimeError(
-                f"the pool of {self.layout.max_tasks} tasks is full: remove or exchange one"
-            )
+            n = self.layout.max_tasks
+            raise RuntimeError(f"the pool of {n} tasks is full: remove or exchange one")
         begun = self.begin()
         self._save_header()
         row = self.save_row(slot)
@@ -350,7 +349,10 @@ class TaskTable:
 
     def replace(self, state: dict[str, Any]) -> None:
         """Take over a saved pool, as :func:`~metta.cogworks.curriculum.pool.saved.fitted` returns
-        it. Lock held. Cost: linear in the capacity, in numpy."""
+        it; an exception puts the former one back. Lock held. Cost: linear, in numpy."""
+        self.journal.all_or_nothing(lambda: self._replace(state))
+
+    def _replace(self, state: dict[str, Any]) -> None:
         words, rows = self._words, state["rows"]
         words[LOADING] = 1
         self._clear()
@@ -386,10 +388,8 @@ class TaskTable:
         self.groups.start()  # last: it says that the rest is done
 
     def _rebuild(self) -> None:
-        """Derive index, priors, number of tasks and free list from the rows. Lock held.
-
-        Cost: linear in the capacity.
-        """
+        """Derive index, priors, number of tasks and free list from the rows. Lock held. Cost:
+        linear in the capacity."""
         words, active = self._words, self.active()
         slots, free = np.flatnonzero(active), np.flatnonzero(~active)
         self.index.rebuild(slots)
