@@ -32,6 +32,10 @@ from metta.cogworks.curriculum.lp_scorers import (
 from metta.cogworks.curriculum.pool.layout import Column
 from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
 from metta.cogworks.curriculum.sessions import (
+    LockTimeoutError,
+    SessionAccessError,
+    SessionClosedError,
+    SessionDamagedError,
     SessionInfo,
     SessionMismatchError,
     clean_sessions,
@@ -100,7 +104,11 @@ __all__ = [
     "LearningProgressConfig",
     "LocalMemoryBackend",
     "LocalTaskTracker",
+    "LockTimeoutError",
     "PosteriorLPScorer",
+    "SessionAccessError",
+    "SessionClosedError",
+    "SessionDamagedError",
     "SessionInfo",
     "SessionMismatchError",
     "SharedMemoryBackend",

@@ -22,6 +22,7 @@ from metta.cogworks.curriculum.pool.saved import fitted
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import group_totals
 from metta.cogworks.curriculum.sampling import lag_bound
+from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker
@@ -73,6 +74,11 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
     enable_detailed_slice_logging: bool = Field(
         default=False, description="report statistics per bucket value"
     )
+    lock_timeout_seconds: float = Field(
+        default=LOCK_TIMEOUT_SECONDS,
+        gt=0,
+        description="of waiting for the pool's lock, until LockTimeoutError names who keeps it",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -117,6 +123,7 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
             slice_axes=self.max_slice_axes,
             success_alpha=2.0 / (self.memory + 1.0),
             identity=identity,
+            lock_timeout_seconds=self.lock_timeout_seconds,
         )
 
 
@@ -157,6 +164,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
             hypers = DiscreteRandomConfig(num_active_tasks=max(1, num_tasks))
         self.hypers = hypers
         self._task_tracker: TaskTracker | None = None
+        self._table: TaskTable | None = None
         if task_tracker is not None:
             self.bind(task_tracker)
 
@@ -168,7 +176,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """
         for column in self.columns:
             task_tracker.table.offset(column.name)
-        self._task_tracker = task_tracker
+        self._task_tracker, self._table = task_tracker, task_tracker.table
         self.on_bound(task_tracker)
 
     def on_bound(self, task_tracker: TaskTracker) -> None:
@@ -195,7 +203,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
     @property
     def table(self) -> TaskTable:
         """The pool's table."""
-        return self.task_tracker.table
+        return self._table or self.open().table
 
     @property
     def refresh_period(self) -> int:
@@ -226,21 +234,18 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """A task has left the pool; its row is gone."""
 
     def complete(self, slot: int, task_id: int, score: float) -> str | None:
-        """Record a completion of the task in ``slot``, then tell the algorithm. Lock held.
-
-        Returns why the task must be retired, or None.
-        """
+        """Record a completion of the task in ``slot``, then tell the algorithm. Lock held. Returns
+        why the task must be retired, or None."""
         tracker, table = self.task_tracker, self.table
         begun = table.begin()
         tracker.record(table.save_row(slot), score)
-        with tracker.completing(task_id):
-            self.update_task_performance(task_id, score)
+        tracker.completing(task_id, lambda: self.update_task_performance(task_id, score))
         table.commit(begun)
         return None
 
     def may_leave(self, slot: int) -> bool:
-        """Whether the task in ``slot``, which was completed last, leaves before the next draw. Lock
-        held."""
+        """Whether the task in ``slot`` leaves before the next draw: asked once, after
+        :meth:`complete` has called the header's ``note_candidate``. Lock held."""
         return False
 
     def new_weight(self) -> float | None:
@@ -258,12 +263,9 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         return [candidate] if candidate is not None and leaves else []
 
     def weigh(self, slots: slice) -> np.ndarray:
-        """What the tasks in a block are drawn by, before their priors; float64 of shape ``(n,)``.
-        Lock held.
-
-        Comparable over the whole pool. 0 for empty slots; a task whose weight is not finite, or
-        below 0, is retired.
-        """
+        """What the tasks in a block are drawn by, before their priors; float64 of shape ``(n,)``,
+        comparable over the whole pool. Lock held. 0 for empty slots; a task whose weight is not
+        finite, or below 0, is retired."""
         rows = self.table.rows[slots]
         active = rows[:, IS_ACTIVE] != 0.0
         ids = rows[active, TASK_ID].astype(np.int64).tolist()
@@ -274,10 +276,8 @@ class CurriculumAlgorithm(StatsLogger, ABC):
 
     @exclusive
     def distribution(self) -> np.ndarray:
-        """Probability of every slot as of now, shape ``(max_tasks,)``; 0 for empty ones.
-
-        Cost: linear in the capacity.
-        """
+        """Probability of every slot as of now, shape ``(max_tasks,)``; 0 for empty ones. Cost:
+        linear in the capacity."""
         n, samples = self.table.layout.max_tasks, self.table.samples
         blocks = [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
         priors = samples.priors.leaves[:n]

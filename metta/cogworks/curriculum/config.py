@@ -56,7 +56,11 @@ class CurriculumConfig(StrictConfig):
         "tasks has variants, or 1,000,000 where they cannot be counted",
     )
     num_active_tasks: int | None = Field(
-        default=None, ge=1, description="capacity of the pool; None: the algorithm's"
+        default=None,
+        ge=1,
+        exclude=True,  # it is written once, in the algorithm's configuration
+        description="capacity of the pool; None: the algorithm's. The pool has at most as many "
+        "rows as there are task ids",
     )
     algorithm_config: AnyAlgorithmConfig | None = Field(
         default=None, description="None: uniform sampling"
@@ -183,6 +187,7 @@ _WITHOUT_MEANING = {
     "completion_history_size",
     "max_slice_axes",
     "task_struct_size",
+    "lock_timeout_seconds",
 }
 """Fields of an algorithm that another process of the session may set as it likes, or that the
 layout of the pool says already."""
@@ -191,5 +196,12 @@ layout of the pool says already."""
 def _plain(config: BaseModel, exclude: set[str] | None = None) -> dict[str, Any]:
     try:
         return json.loads(config.model_dump_json(exclude=exclude))
-    except (ValueError, TypeError):  # something in it has no form in JSON, such as a local class
+    except (ValueError, TypeError) as error:
+        first = error
+    try:
+        config.model_dump_json(exclude=exclude)
+    except (ValueError, TypeError):
+        # something in it has no form in JSON, such as a local class
         return {"type": type(config).__qualname__, "fields": repr(config)}
+    # It has, and was interrupted: pydantic makes a ValueError of whatever a serializer raises.
+    raise KeyboardInterrupt from first

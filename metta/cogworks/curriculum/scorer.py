@@ -186,12 +186,7 @@ class ColumnScorer(LPScorer, ABC):
 
     def score_task(self, task_id: int, tracker: TaskTracker) -> float:
         """Learning progress of a task, at least 0; 0.0 for a task that is not tracked."""
-        with tracker.table as table:
-            slot = table.find(task_id)
-            if slot < 0:
-                return 0.0
-            low, high = table.header.score_range
-            return self.score_row(table.row(slot), low, high, table.header.clock)
+        return _score(tracker.table, self, task_id)
 
     @exclusive
     def update_with_score(self, task_id: int, score: float) -> None:
@@ -228,6 +223,15 @@ class ColumnScorer(LPScorer, ABC):
 
     def invalidate_cache(self) -> None:
         """Nothing is kept."""
+
+
+@exclusive
+def _score(table: TaskTable, scorer: ColumnScorer, task_id: int) -> float:
+    slot = table.find(task_id)
+    if slot < 0:
+        return 0.0
+    low, high = table.header.score_range
+    return scorer.score_row(table.row(slot), low, high, table.header.clock)
 
 
 _REPORTED = ("is_active", "completion_count", "lp_score", "success_rate_ema")

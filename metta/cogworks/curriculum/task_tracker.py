@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +42,7 @@ from metta.cogworks.curriculum.scores import (
     validate_completion,
     validate_score,
 )
+from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
 from metta.cogworks.curriculum.tasks.ids import validate_task_id
 
 
@@ -68,6 +68,8 @@ class TaskTracker:
             ``ema_alpha``.
         identity: what else must be equal in all processes that share the memory, by name: what its
             numbers mean.
+        lock_timeout_seconds: how long an operation waits while somebody else keeps the memory's
+            lock; LockTimeoutError then, which names who has it.
 
     Raises:
         TypeError, ValueError: an argument that cannot be; the message names it and what is allowed.
@@ -89,6 +91,7 @@ class TaskTracker:
         slice_axes: int = 0,
         success_alpha: float | None = None,
         identity: Mapping[str, Any] | None = None,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ):
         self.ema_alpha = share("ema_alpha", ema_alpha)
         self.success_alpha = share(
@@ -102,7 +105,8 @@ class TaskTracker:
             layout = make_layout(
                 max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
             )
-            backend = make_backend(layout, use_shared_memory, session_id, identity)
+            sharing = (use_shared_memory, session_id, identity)
+            backend = make_backend(layout, *sharing, lock_timeout_seconds)
         elif not isinstance(backend, TaskMemoryBackend):
             raise TypeError(
                 f"backend={backend!r} is a {type(backend).__name__}: give a TaskMemoryBackend, or "
@@ -219,12 +223,13 @@ class TaskTracker:
         row[self._total_squared] += squared
         self.table.header.log_score(score)
 
-    @contextmanager
-    def completing(self, task_id: int) -> Iterator[None]:
-        """While an algorithm is told of a completion that was recorded already. Lock held."""
-        before, self._completing = self._completing, task_id
+    def completing(self, task_id: int, tell: Callable[[], object]) -> None:
+        """Call ``tell``, which tells an algorithm of a completion that was recorded already. Lock
+        held."""
+        before = self._completing
         try:
-            yield
+            self._completing = task_id
+            tell()
         finally:
             self._completing = before
 

@@ -298,6 +298,14 @@ def hold(session_id: str, lock: bool = False) -> None:
         session.lock.release()
 
 
+def hold_pool(config: str) -> None:
+    """Have the pool of a configuration, given as JSON, open and locked until standard input
+    ends."""
+    with Curriculum(CurriculumConfig.model_validate_json(config)) as curriculum, curriculum.table:
+        print("ready", flush=True)
+        sys.stdin.read()
+
+
 def start_heir(session_id: str, method: Method) -> None:
     """Start a child that opens the session, and wait to be killed."""
     session = open_session(session_id, 4096, {"max_tasks": 4})

@@ -2,8 +2,10 @@
 
 import fcntl
 import gc
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from processes import (
@@ -45,6 +47,10 @@ def session_id(request: pytest.FixtureRequest) -> Iterator[str]:
     assert session_files(name) == [], "left behind"
 
 
+# Of the instants at which a handler may run, every so many-th: neighbours lie in the same loops.
+STRIDE = 4
+
+
 def open_it(name: str) -> Session:
     return open_session(name, 4096, {"max_tasks": 4})
 
@@ -64,7 +70,7 @@ def mutex_is_free(name: str) -> bool:
     return forked(look) == 0
 
 
-def test_opening_interrupted_at_every_instruction(session_id: str) -> None:
+def test_opening_interrupted_at_every_few_instructions(session_id: str) -> None:
     """What is not returned to the caller is left, and the lock of the pool is free."""
     point, with_holder = 1, bool(session_files(session_id))
     while interrupt_at(point, lambda: open_it(session_id).release()):
@@ -79,11 +85,11 @@ def test_opening_interrupted_at_every_instruction(session_id: str) -> None:
         session = open_it(session_id)
         assert session.created != with_holder
         session.release()
-        point += 1
+        point += STRIDE
     assert point > 50
 
 
-def test_releasing_interrupted_at_every_instruction(session_id: str) -> None:
+def test_releasing_interrupted_at_every_few_instructions(session_id: str) -> None:
     """A second call completes what the first began."""
     point, interrupted, with_holder = 1, True, bool(session_files(session_id))
     while interrupted:
@@ -93,7 +99,7 @@ def test_releasing_interrupted_at_every_instruction(session_id: str) -> None:
         session.release()
         assert not session.is_open
         assert bool(session_files(session_id)) == with_holder
-        point += 1
+        point += STRIDE
     assert point > 20
 
 
@@ -120,6 +126,29 @@ def test_cleaning_interrupted_at_every_instruction(session_id: str) -> None:
             assert is_alive(session_id)
     assert point > 20
     session.release()
+
+
+# -- at random instants ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("interrupts", "seed"),
+    [(1500, 1), pytest.param(20_000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+)
+def test_everything_that_takes_the_lock_interrupted_at_random_instants(
+    interrupts: int, seed: int, tmp_path: Path
+) -> None:
+    """A KeyboardInterrupt at any instant leaves the lock free and the pool whole, and a completion
+    recorded at most once; exactly once if the call returned."""
+    code = f"import interrupts; interrupts.main({interrupts}, {seed}, {str(tmp_path)!r})"
+    out, errors = start_script(code).communicate(timeout=900)
+    assert out, errors
+    report = json.loads(out)
+    print(f"\n{report}")  # with `-s`: the figures
+    assert report["said"] == []
+    assert (report["held"], report["torn"], report["lost"]) == (0, 0, 0)
+    assert report["interrupts"] >= interrupts
+    assert len(report["by_method"]) > 40
 
 
 # -- sweeping --------------------------------------------------------------------------------------

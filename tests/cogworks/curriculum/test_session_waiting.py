@@ -20,12 +20,21 @@ from processes import (
     start_script,
 )
 
-from metta.cogworks.curriculum import SharedMemoryBackend
-from metta.cogworks.curriculum.sessions import (
-    Lock,
+from metta.cogworks.curriculum import (
+    Curriculum,
+    CurriculumConfig,
+    DiscreteRandomConfig,
+    LearningProgressConfig,
+    LocalMemoryBackend,
     LockTimeoutError,
-    Session,
     SessionClosedError,
+    SharedMemoryBackend,
+    TaskTracker,
+)
+from metta.cogworks.curriculum.sessions import (
+    LOCK_TIMEOUT_SECONDS,
+    Lock,
+    Session,
     new_session_id,
     open_session,
 )
@@ -172,8 +181,87 @@ def test_reports_are_a_minute_apart(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 0.0, -1, float("nan"), True, "5", None])
 def test_unfit_limits(seconds: object) -> None:
-    with pytest.raises(ValueError, match=r"lock_timeout_seconds=.* give a number of seconds above"):
-        SharedMemoryBackend(4, lock_timeout_seconds=seconds)  # type: ignore[arg-type]
+    for backend in (SharedMemoryBackend, LocalMemoryBackend):
+        with pytest.raises(ValueError, match=r"lock_timeout_seconds=.* a number of seconds above"):
+            backend(4, lock_timeout_seconds=seconds)  # type: ignore[arg-type]
+
+
+# -- the limit is a setting ------------------------------------------------------------------------
+
+
+def pool_config(session_id: str, **options: float) -> CurriculumConfig:
+    algorithm = LearningProgressConfig(num_active_tasks=8, session_id=session_id, **options)
+    return CurriculumConfig(algorithm_config=algorithm)
+
+
+@contextmanager
+def stopped_pool_holder(session_id: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has the lock of a pool and is stopped, until the block ends. Its own limit is
+    the default, so that it differs from others."""
+    code = "import processes, sys; processes.hold_pool(sys.argv[1])"
+    holder = start_script(code, pool_config(session_id).model_dump_json())
+    assert is_ready(holder), holder.communicate()[1]
+    os.kill(holder.pid, signal.SIGSTOP)
+    os.waitpid(holder.pid, os.WUNTRACED)
+    try:
+        yield holder
+    finally:
+        os.kill(holder.pid, signal.SIGCONT)
+        assert end_script(holder) == (0, "", "")
+
+
+def test_the_limit_of_a_curriculum(session_id: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Curriculum(pool_config(session_id, lock_timeout_seconds=3.5)) as curriculum:
+        task = curriculum.get_task()
+        with stopped_pool_holder(session_id) as holder, caplog.at_level(logging.WARNING):
+            named = f"process {holder.pid} [(]stopped[)] has it. Way out: .*{holder.pid}"
+            with pytest.raises(LockTimeoutError, match=f"within 3.5 seconds .*{named}") as caught:
+                curriculum.get_task()
+            assert caught.value.process_id == holder.pid
+            (record,) = caplog.records
+            assert "waiting for its lock for 3." in record.getMessage()
+            assert f"process {holder.pid} (stopped) has it" in record.getMessage()
+        task.complete(1.0)
+        assert curriculum.stats()["num_completed"] == 1
+
+
+def test_the_limit_of_a_curriculum_that_is_opened(session_id: str) -> None:
+    with stopped_pool_holder(session_id) as holder:
+        with pytest.raises(LockTimeoutError, match=f"within 0.05 seconds .*process {holder.pid}"):
+            Curriculum(pool_config(session_id, lock_timeout_seconds=0.05))
+        assert is_alive(session_id)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_limit_of_a_tracker(shared: bool) -> None:
+    """Here it is a thread of this process that is waited for."""
+    tracker = TaskTracker(8, use_shared_memory=shared, lock_timeout_seconds=0.05)
+    holding, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with tracker.table:
+            holding.set()
+            done.wait(DEADLINE)
+
+    thread = threading.Thread(target=hold, name="the-holder")
+    thread.start()
+    assert holding.wait(DEADLINE)
+    with pytest.raises(LockTimeoutError, match=r"within 0.05 seconds .*thread 'the-holder' of"):
+        tracker.track_task_creation(3)
+    done.set()
+    thread.join(DEADLINE)
+    tracker.track_task_creation(3)
+    tracker.cleanup_shared_memory()
+
+
+def test_the_limit_is_generous_by_default() -> None:
+    assert DiscreteRandomConfig().lock_timeout_seconds == LOCK_TIMEOUT_SECONDS == 600.0
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), "soon"])
+def test_unfit_limits_of_a_configuration(seconds: object) -> None:
+    with pytest.raises(ValueError, match=r"lock_timeout_seconds\n  Input should be"):
+        LearningProgressConfig(lock_timeout_seconds=seconds)  # type: ignore[arg-type]
 
 
 # -- nobody waits in the way of an end -------------------------------------------------------------
@@ -233,6 +321,38 @@ def test_a_signal_ends_a_waiter_at_once(
         assert status == -number, errors
         assert time.monotonic() - started < SOON
         assert is_alive(session_id)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "doing", ["curriculum.get_task()", "curriculum.stats()", "task.complete(1.0)"]
+)
+def test_a_signal_ends_a_curriculum_that_waits(
+    session_id: str, doing: str, number: signal.Signals
+) -> None:
+    waiter = start_script(
+        f"""
+        import signal, sys
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        from metta.cogworks.curriculum import Curriculum, CurriculumConfig
+        curriculum = Curriculum(CurriculumConfig.model_validate_json(sys.argv[1]))
+        task = curriculum.get_task()
+        print("ready", flush=True)
+        assert sys.stdin.readline() == "go\\n"
+        print("ready", flush=True)
+        {doing}
+        """,
+        pool_config(session_id).model_dump_json(),
+    )
+    assert is_ready(waiter), waiter.communicate()[1]
+    with stopped_pool_holder(session_id):
+        go(waiter)
+        started = time.monotonic()
+        os.kill(waiter.pid, number)
+        status, _, errors = end_script(waiter)
+        assert status == -number, errors
+        assert time.monotonic() - started < SOON
 
 
 @pytest.mark.parametrize("last", ["", "session.release()", "del session", "sys.exit(0)"])

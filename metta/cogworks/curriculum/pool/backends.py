@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from metta.cogworks.curriculum.sessions import (
     LOCK_TIMEOUT_SECONDS,
     Lock,
+    checked_timeout,
     new_session_id,
     open_session,
 )
@@ -175,9 +176,10 @@ class TableBackend(TaskMemoryBackend, ABC):
         """See :class:`TaskMemoryBackend`."""
         return self._history
 
-    def acquire_lock(self) -> Lock:
-        """The lock, which is a context manager."""
-        return self.lock
+    def acquire_lock(self) -> AbstractContextManager[Lock]:
+        """See :class:`TaskMemoryBackend`. An exception of a signal handler, at any instruction,
+        leaves the lock free once it is handled."""
+        return self.lock.held()
 
     def clear(self) -> None:
         """Set all memory to zero."""
@@ -185,7 +187,11 @@ class TableBackend(TaskMemoryBackend, ABC):
 
 
 class LocalMemoryBackend(TableBackend):
-    """Memory of this process. Threads share it; a forked child gets a copy of its own."""
+    """Memory of this process. Threads share it; a forked child gets a copy of its own.
+
+    ``lock_timeout_seconds``: how long a thread waits for the lock while another one has it, until
+    :class:`~metta.cogworks.curriculum.sessions.LockTimeoutError`.
+    """
 
     def __init__(
         self,
@@ -195,13 +201,15 @@ class LocalMemoryBackend(TableBackend):
         *,
         extra_columns: int = 0,
         extra_bytes: int = 0,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ):
         super().__init__(
             max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes
         )
+        lock = Lock(timeout_seconds=checked_timeout(lock_timeout_seconds))
         # float64, so that the buffer is aligned; numpy takes zeroed pages from the system as they
         # are touched.
-        self._attach(np.zeros(-(-self.nbytes // 8)).data.cast("B"), Lock(), True)
+        self._attach(np.zeros(-(-self.nbytes // 8)).data.cast("B"), lock, True)
 
     def cleanup(self) -> None:
         """Nothing to remove: the memory goes with the object."""

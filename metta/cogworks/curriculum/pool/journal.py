@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from metta.cogworks.curriculum.pool.layout import JOURNAL, JOURNAL_BYTES
+from metta.cogworks.curriculum.pool.layout import EPOCH, JOURNAL, JOURNAL_BYTES
 
 
 class Journal:
@@ -56,3 +56,15 @@ class Journal:
             memory[offset : offset + nbytes] = memory[at : at + nbytes]
             yield offset, nbytes
             words[JOURNAL] = end - 16 - nbytes
+
+    def all_or_nothing(self, replace: Callable[[], object]) -> None:
+        """Call ``replace``, which makes the whole pool anew. An exception, of a signal handler say,
+        puts all bytes back; the death of the process does not. Lock held."""
+        words, former = self._words, bytes(self._memory)
+        try:
+            replace()
+        except BaseException:
+            epoch = words[EPOCH]
+            self._memory[:] = former
+            words[EPOCH] = epoch + 1  # never back to a number that another process knows
+            raise

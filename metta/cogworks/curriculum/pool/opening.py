@@ -41,6 +41,7 @@ def make_backend(
     shared: bool,
     session_id: str | None,
     identity: Mapping[str, Any] | None,
+    lock_timeout_seconds: float,
 ) -> TaskMemoryBackend:
     """Memory for that layout: this process's own, or shared under a session id.
 
@@ -49,9 +50,14 @@ def make_backend(
         shared: whether other processes can open it.
         session_id: its name; None: a new one.
         identity: what else must be equal in all processes that open it.
+        lock_timeout_seconds: how long this process waits for its lock.
     """
     sizes = (layout.task_struct_size, layout.completion_history_size)
-    extra = {"extra_columns": layout.extra_columns, "extra_bytes": layout.extra_bytes}
+    extra: dict[str, Any] = {
+        "extra_columns": layout.extra_columns,
+        "extra_bytes": layout.extra_bytes,
+        "lock_timeout_seconds": lock_timeout_seconds,
+    }
     if not shared:
         return LocalMemoryBackend(layout.max_tasks, *sizes, **extra)
     return SharedMemoryBackend(

@@ -16,7 +16,7 @@ from metta.cogworks.curriculum.sessions.errors import (
 )
 from metta.cogworks.curriculum.sessions.record_lock import Lock
 from metta.cogworks.curriculum.sessions.session import Session, new_session_id, open_session
-from metta.cogworks.curriculum.sessions.waiting import LOCK_TIMEOUT_SECONDS
+from metta.cogworks.curriculum.sessions.waiting import LOCK_TIMEOUT_SECONDS, checked_timeout
 
 __all__ = [
     "LOCK_TIMEOUT_SECONDS",
@@ -28,6 +28,7 @@ __all__ = [
     "SessionDamagedError",
     "SessionInfo",
     "SessionMismatchError",
+    "checked_timeout",
     "clean_sessions",
     "list_sessions",
     "new_session_id",

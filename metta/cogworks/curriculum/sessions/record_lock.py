@@ -14,7 +14,8 @@ import struct
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fcntl import lockf
 from threading import get_ident
 from typing import TypeVar
@@ -251,6 +252,20 @@ class Lock:
             try:
                 self.acquire()
                 return function()
+            finally:
+                self.release_to(level)
+        finally:
+            self.release_to(level)
+
+    @contextmanager
+    def held(self) -> Iterator[Lock]:
+        """The lock is held for a ``with`` block, and given back whatever is raised, wherever: where
+        an exception keeps ``__exit__`` from its work, the end of the generator does it."""
+        level = self.level
+        try:
+            try:
+                self.acquire()
+                yield self
             finally:
                 self.release_to(level)
         finally:

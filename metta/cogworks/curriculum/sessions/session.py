@@ -18,7 +18,7 @@ from typing import Any
 from metta.cogworks.curriculum.sessions import cleaning, leaving, registry
 from metta.cogworks.curriculum.sessions.layout import as_json, check_layout
 from metta.cogworks.curriculum.sessions.presence import Presence
-from metta.cogworks.curriculum.sessions.waiting import LOCK_TIMEOUT_SECONDS
+from metta.cogworks.curriculum.sessions.waiting import LOCK_TIMEOUT_SECONDS, checked_timeout
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _tokens = itertools.count()
@@ -87,11 +87,9 @@ def open_session(
             f"session_id={session_id!r} cannot name a session: use 1 to 100 letters, digits, '.', "
             "'_' or '-', beginning with a letter or digit"
         )
-    _check_seconds(lock_timeout_seconds)
+    seconds = checked_timeout(lock_timeout_seconds)
     fields = as_json(layout)
-    session = registry.exclusively(
-        lambda: _open(session_id, nbytes, fields, float(lock_timeout_seconds))
-    )
+    session = registry.exclusively(lambda: _open(session_id, nbytes, fields, seconds))
     leaving.install_handlers()
     return session
 
@@ -116,11 +114,3 @@ def _release(presence: Presence, token: int, wait: bool) -> None:
     presence.users.discard(token)
     if not presence.users and presence.is_open:
         registry.leave_unused(wait)
-
-
-def _check_seconds(value: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not value > 0:
-        raise ValueError(
-            f"lock_timeout_seconds={value!r} is not allowed: give a number of seconds above 0"
-        )

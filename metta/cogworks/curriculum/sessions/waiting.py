@@ -65,6 +65,16 @@ class Blocker:
         )
 
 
+def checked_timeout(value: float) -> float:
+    """``lock_timeout_seconds`` as a float. ValueError if it is not a number above 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not value > 0:
+        raise ValueError(
+            f"lock_timeout_seconds={value!r} is not allowed: give a number of seconds above 0"
+        )
+    return float(value)
+
+
 def process_state(process_id: int) -> str | None:
     """What a process is doing, in words; None where the system does not say."""
     try:
