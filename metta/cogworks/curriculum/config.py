@@ -77,6 +77,8 @@ class CurriculumConfig(StrictConfig):
         algorithm, own = self.algorithm_config, self.num_active_tasks
         if algorithm is None:
             algorithm = DiscreteRandomConfig()
+        if own is None:
+            self.model_fields_set.discard("num_active_tasks")  # None is as good as nothing
         if own is not None and own != algorithm.num_active_tasks:
             if "num_active_tasks" in algorithm.model_fields_set:
                 raise ValueError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 from collections.abc import Callable, Hashable, Iterable
 from numbers import Real
 from typing import Any, Self
@@ -103,7 +104,8 @@ class Curriculum(StatsLogger):
         if not algorithm.is_bound:
             identity = {**config.identity(), "seed": config.seed}
             capacity = min(hypers.num_active_tasks, self._num_ids)
-            if capacity < hypers.num_active_tasks and config.has_given_capacity:
+            is_worker = multiprocessing.parent_process() is not None
+            if capacity < hypers.num_active_tasks and config.has_given_capacity and not is_worker:
                 _LOG.warning(
                     "num_active_tasks=%d is more than there are tasks: the pool holds all %d",
                     hypers.num_active_tasks,

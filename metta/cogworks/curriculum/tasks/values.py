@@ -151,18 +151,21 @@ def normalise_bucket(path: str, values: Any) -> list[BucketValue]:
             f"[{values!r}]"
         )
     result: list[BucketValue] = []
+    seen: set[str] = set()
     for value in values:
         item = (
             _span(value, what)
             if isinstance(value, Span) or _is_span_dump(value)
             else plain(value, what)
         )
-        if any(type(item) is type(other) and item == other for other in result):
+        text = repr(item)  # because 1 == 1.0 == True, also inside lists
+        if text in seen:
             raise ValueError(
                 f"{what}: {item!r} occurs twice; list each value once (weights are a "
                 "TaskGeneratorSet's)"
             )
         refuse_untrusted_types(item)
+        seen.add(text)
         result.append(item)
     if not result:
         raise ValueError(
