@@ -10,8 +10,7 @@ builds: a private copy of the base, the overrides, the bucket values, the label,
 the invariants.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -33,6 +32,7 @@ from metta.cogworks.curriculum.tasks.paths import refuse_overlaps, refuse_overla
 from metta.cogworks.curriculum.tasks.random import TaskRandom
 from metta.cogworks.curriculum.tasks.task_config import TaskConfig
 from metta.cogworks.curriculum.tasks.values import Span, normalise_bucket
+from metta.cogworks.curriculum.tasks.weights import check_weight, check_weights, listed_weights
 
 __all__ = [
     "MAX_TASK_ID",
@@ -160,6 +160,7 @@ class BucketedTaskGenerator(TaskGenerator[TConfig]):
             return cls.from_env(mg_config)
 
     def __init__(self, config: Config) -> None:
+        self.check_config(config)
         child = config.child_generator_config.create()
         super().__init__(config, [child], config.buckets)
         self._inner = Inner(child.node, CHILD_SALT)
@@ -188,6 +189,11 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
             "Default: all 1.",
         )
 
+        @field_validator("weights", mode="before")
+        @classmethod
+        def _are_numbers(cls, weights: Any) -> list[float]:
+            return listed_weights(weights)
+
         @field_validator("task_generators")
         @classmethod
         def _some_generator(
@@ -204,28 +210,36 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
         def _weights_match(self) -> Self:
             if "weights" not in self.model_fields_set:
                 self.weights = [1.0] * len(self.task_generators)
-            _check_weights(self.weights, len(self.task_generators))
+            check_weights(self.weights, len(self.task_generators))
             return self
 
         def add(self, generator: TaskGeneratorConfig, weight: float = 1.0) -> Self:
             """Adds a child. Returns this configuration, so that calls can be chained.
 
             Raises:
+                TypeError: `generator` is no generator's configuration.
                 ValueError: the weight is negative or not finite.
             """
+            if not isinstance(generator, TaskGeneratorConfig):
+                raise TypeError(
+                    f"add: generator={generator!r} is a {type(generator).__name__}; give a "
+                    "generator's configuration, such as single_task(env)"
+                )
+            check_weight(len(self.weights), weight)
             weights = [*self.weights, float(weight)]
-            _check_weights(weights, len(self.task_generators) + 1)
+            check_weights(weights, len(self.task_generators) + 1)
             self.task_generators.append(generator)
             self.weights = weights
             return self
 
     def __init__(self, config: Config) -> None:
+        self.check_config(config)
         if not config.task_generators:
             raise ValueError(
                 "task_generators is empty; give the TaskGeneratorSet at least one generator with "
                 "add()"
             )
-        _check_weights(config.weights, len(config.task_generators))
+        check_weights(config.weights, len(config.task_generators))
         generators = [generator.create() for generator in config.task_generators]
         super().__init__(config, generators)
         children = [
@@ -241,21 +255,6 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
 
     def _generate_task(self, task_id: int, rng: TaskRandom) -> Any:
         return self._choice.build(self._choice.draw(task_id, rng.seed))
-
-
-def _check_weights(weights: Sequence[float], count: int) -> None:
-    if len(weights) != count:
-        raise ValueError(
-            f"weights has {len(weights)} entries for {count} task generators; give one weight per "
-            "generator"
-        )
-    for index, weight in enumerate(weights):
-        if not math.isfinite(weight) or weight < 0:
-            raise ValueError(
-                f"weights[{index}] is {weight!r}; weights are finite numbers above or equal to 0"
-            )
-    if weights and not sum(weights) > 0:
-        raise ValueError(f"weights {list(weights)!r} are all 0; at least one must be above 0")
 
 
 # Short ways to make them
@@ -284,7 +283,8 @@ def bucketed(
     Span(0.1, 1.0))
     """
     return BucketedTaskGenerator.Config(
-        child_generator_config=_generator_config(config), buckets=dict(buckets or {})
+        child_generator_config=_generator_config(config),
+        buckets={} if buckets is None else buckets,  # type: ignore[arg-type]  (it is normalised)
     )
 
 
@@ -293,10 +293,15 @@ def merge(
 ) -> TaskGeneratorSet.Config:
     """Generator configuration that draws from several generators or environments; equally often
     without `weights`."""
+    if isinstance(configs, str | bytes | Mapping | TaskConfig) or not isinstance(configs, Iterable):
+        raise TypeError(
+            f"merge: configs is {configs!r}, a {type(configs).__name__}; give a list of "
+            "environments and generator configurations"
+        )
     generators = [_generator_config(config) for config in configs]
     if weights is None:
         return TaskGeneratorSet.Config(task_generators=generators)
-    return TaskGeneratorSet.Config(task_generators=generators, weights=list(weights))
+    return TaskGeneratorSet.Config(task_generators=generators, weights=listed_weights(weights))
 
 
 def env_curriculum(env_config: TaskConfig) -> Any:

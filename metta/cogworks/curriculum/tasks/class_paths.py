@@ -83,6 +83,8 @@ def resolve_class(path: str, expected: type[Any] = object, trust: Iterable[str] 
         ValueError: `path` is no class path; its module may not be imported, or fails to be; there
             is no such name in it; or it is not a subclass of `expected`.
     """
+    if not isinstance(expected, type):
+        raise TypeError(f"expected={expected!r} is no class; give the class that is wanted")
     trusted = _all_trusted(trust)
     parts = _parts_of(path, "type", "a class path: package.module.Class", at_least=2)
     found, rest = _loaded(parts)

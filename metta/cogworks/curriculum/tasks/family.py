@@ -56,6 +56,10 @@ class Family:
                 "the tasks of this generator cannot be found by their values: num_variants is "
                 "None, because of a Span, a custom generator, or too many values"
             )
+        if label is not None and not isinstance(label, str):
+            raise TypeError(
+                f"label={label!r} is a {type(label).__name__}; give text, or None for any"
+            )
         if not isinstance(values, Mapping):
             raise TypeError(
                 f"slice_values={values!r} is a {type(values).__name__}; give a dict of bucket path "

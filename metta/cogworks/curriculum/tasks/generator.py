@@ -81,6 +81,12 @@ class TaskGeneratorConfig(BaseModel):
     def _plain_overrides(cls, overrides: Any) -> Any:
         if not isinstance(overrides, Mapping):
             raise ValueError(f"overrides are a dict of dotted path -> value, not {overrides!r}")
+        for path in overrides:
+            if not isinstance(path, str):
+                raise ValueError(
+                    f"overrides: the path {path!r} is a {type(path).__name__}; write names joined "
+                    "by dots, for instance 'game.max_steps'"
+                )
         found = {path: plain(value, f"override {path!r}") for path, value in overrides.items()}
         refuse_untrusted_types(found)
         return found
@@ -210,11 +216,7 @@ class TaskGenerator(ABC, Generic[TConfig]):
         Raises:
             TypeError: `config` is not the generator's own configuration.
         """
-        if not isinstance(config, self.Config):
-            raise TypeError(
-                f"config={config!r} is a {type(config).__name__}, not a "
-                f"{type(self).__name__}.Config; make it with {type(self).__name__}.Config(...)"
-            )
+        self.check_config(config)
         self.config: Any = config
         buckets = axis_values or {}
         inner = {axis for child in children for axis in child.axes}
@@ -227,6 +229,15 @@ class TaskGenerator(ABC, Generic[TConfig]):
             for axis, values in child.axis_values.items():
                 self.axis_values.setdefault(axis, []).extend(values)
         self.axis_values.update(buckets)
+
+    @classmethod
+    def check_config(cls, config: Any) -> None:
+        """Raises TypeError if `config` is not one of this generator."""
+        if not isinstance(config, cls.Config):
+            raise TypeError(
+                f"config={config!r} is a {type(config).__name__}, not a {cls.__name__}.Config; "
+                f"make it with {cls.__name__}.Config(...)"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.config,)  # a generator is its configuration

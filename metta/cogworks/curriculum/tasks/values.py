@@ -76,7 +76,7 @@ class Span(BaseModel):
     @field_validator("min", "max", mode="before")
     @classmethod
     def _is_a_finite_number(cls, value: Any) -> Any:
-        value = plain(value, "Span")
+        value = value.item() if isinstance(value, np.generic) else value
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
