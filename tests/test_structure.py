@@ -13,11 +13,8 @@ import pytest
 from tests import structure
 
 ROOT = Path(__file__).resolve().parents[1]
-ISSUE_10 = "TEMPORARY, until the branch that rewrites it is merged: delete"
 
-MODULE_EXCEPTIONS = {
-    "experiments/benchmarks.py": ISSUE_10,
-}
+MODULE_EXCEPTIONS: dict[str, str] = {}
 FUNCTION_EXCEPTIONS: dict[str, str] = {}
 IMPORT_EXCEPTIONS: dict[str, str] = {}
 

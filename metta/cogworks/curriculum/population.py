@@ -22,7 +22,7 @@ from metta.cogworks.curriculum.task_generator import TaskGenerator
 
 _LOG = logging.getLogger(__name__)
 
-MOST_EVICTIONS = 16
+MOST_EVICTIONS = 8
 """Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
 
 _FILL_STREAM = 2**64 - 1  # of the Philox generator that chooses the first tasks

@@ -26,6 +26,7 @@ from metta.cogworks.curriculum import (
     single_task,
 )
 from metta.cogworks.curriculum.tasks.permutation import Permutation
+from metta.cogworks.curriculum.tasks.variants import may_repeat, same_tasks, variant_hash
 from tests.cogworks.curriculum.generator_examples import MinimalGenerator, Room, RoomGenerator
 
 VALUES: dict[str, list[Any]] = {
@@ -365,6 +366,78 @@ def test_the_capacity_is_written_once():
     again = CurriculumConfig.model_validate(dump)
     assert again == config
     assert again.num_active_tasks == 7
+
+
+# The same tasks
+# --------------------------------------------------------------------------------------------------
+
+
+SPAN = {"game.density": Span(0.1, 0.9)}
+WHOLE = {"game.num_plants": Span(1, 4)}
+
+
+@pytest.mark.parametrize(
+    ("config", "repeats"),
+    [
+        (bucketed(Room(), {"game.num_plants": [1, 5]}), False),  # ids are the variants
+        (bucketed(Room(), WHOLE), True),
+        (bucketed(Room(), SPAN), False),
+        (bucketed(Room(), SPAN | WHOLE), False),
+        (bucketed(Room(), {"game.density": [0.5, Span(0.6, 0.9)]}), True),
+        (merge([Room(), bucketed(Room(), SPAN)]), True),
+        (merge([bucketed(Room(), SPAN), MinimalGenerator.Config()]), False),
+        (bucketed(merge([Room(), bucketed(Room(), SPAN)]), WHOLE), True),
+        (MinimalGenerator.Config(), False),
+        (bucketed(MinimalGenerator.Config(), WHOLE), False),
+    ],
+)
+def test_whether_variants_can_repeat(config: TaskGeneratorConfig, repeats: bool):
+    generator = config.create()
+    assert may_repeat(generator) == repeats
+    ids = range(generator.num_variants or 300)
+    variants = {generator.variant(task_id) for task_id in ids}
+    hashes = {variant_hash(generator, task_id) for task_id in ids}
+    assert (len(variants) < len(ids)) == repeats
+    assert len(hashes) == len(variants)
+    assert all(0 <= value < 2**53 for value in hashes)
+
+
+def test_hashes_of_variants_are_fixed():
+    generator = bucketed(Room(), WHOLE).create()
+    assert [variant_hash(generator, i) for i in (0, 1)] == [3945198249042408, 7110745049670749]
+
+
+def test_tasks_of_a_changed_family_are_kept():
+    old = bucketed(Room(), {"game.num_plants": [1, 2, 3]}).create()
+    new = bucketed(Room(), {"game.num_plants": [2, 3, 4, 5]}).create()
+    kept = same_tasks(old, new, range(3))
+    assert len(kept) == 2
+    for old_id, new_id in kept.items():
+        assert old.describe(old_id) == new.describe(new_id)
+    assert same_tasks(new, old, kept.values()) == {b: a for a, b in kept.items()}
+    assert same_tasks(old, old, range(3)) == {0: 0, 1: 1, 2: 2}
+
+
+def test_no_two_tasks_become_one():
+    old = merge([Room(), Room()]).create()
+    assert same_tasks(old, single_task(Room()).create(), range(2)) == {0: 0}
+
+
+def test_tasks_of_a_drawn_family_are_kept_where_they_are_drawn_as_they_were():
+    old = bucketed(Room(), {"game.num_plants": [1, 2], **SPAN}).create()
+    new = bucketed(Room(), {"game.num_plants": [1, 3], **SPAN}).create()
+    kept = same_tasks(old, new, range(100))
+    assert 20 < len(kept) < 80
+    assert all(a == b and old.describe(a) == new.describe(b) for a, b in kept.items())
+    longer = bucketed(Room(), {"game.even": [0, 2], "game.num_plants": [1, 2], **SPAN}).create()
+    assert same_tasks(old, longer, range(100)) == {}
+
+
+def test_tasks_of_a_custom_generator_are_kept_only_with_its_configuration():
+    old, new = RoomGenerator.Config(largest=8).create(), RoomGenerator.Config(largest=9).create()
+    assert same_tasks(old, new, range(5)) == {}
+    again = RoomGenerator.Config(largest=8).create()
+    assert same_tasks(old, again, range(5)) == {i: i for i in range(5)}
 
 
 # Subclasses

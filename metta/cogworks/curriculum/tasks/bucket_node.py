@@ -37,6 +37,8 @@ class BucketNode(Node):
         self._combinations = math.prod(self._sizes)
         is_finite = child.num_variants is not None and all(axis.is_finite for axis in self._axes)
         self.num_variants = (child.num_variants or 0) * self._combinations if is_finite else None
+        self.may_repeat = child.may_repeat and all(axis.may_repeat for axis in self._axes)
+        self.tells_all = child.tells_all
         self.is_uniform = child.is_uniform and all(axis.is_uniform for axis in self._axes)
 
     def draw(self, task_id: int, seed: int) -> Key:

@@ -54,6 +54,8 @@ class ChoiceNode(Node):
         self._first = [0, *itertools.accumulate(counted)]
         self.num_variants = self._first[-1] if len(counted) == len(sizes) else None
         drawn = [c for c in children if c.weight > 0]
+        self.may_repeat = any(c.node.may_repeat for c in drawn)
+        self.tells_all = all(c.node.tells_all for c in drawn)
         of_each = {c.weight / c.node.num_variants for c in drawn if c.node.num_variants}
         self.is_uniform = len(of_each) <= 1 and all(c.node.is_uniform for c in drawn)
 

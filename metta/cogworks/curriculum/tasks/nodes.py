@@ -68,6 +68,10 @@ class Node(ABC):
     """How many keys there are; None if they cannot be counted, or one of them is no variant."""
     is_uniform: bool
     """Whether every key is drawn equally often."""
+    may_repeat: bool
+    """Whether a key has a chance to be drawn twice, other than that of two equal real numbers."""
+    tells_all: bool
+    """Whether label and values say all that distinguishes tasks, short of two equal children."""
 
     @abstractmethod
     def draw(self, task_id: int, seed: int) -> Key:
@@ -105,7 +109,7 @@ class Node(ABC):
 class LeafNode(Node):
     """One configuration."""
 
-    is_uniform = True
+    is_uniform = may_repeat = tells_all = True
 
     def __init__(self, label: str | None, overrides: Mapping[str, Any], base: Any) -> None:
         self.own = Own(label, overrides, [base])
@@ -174,6 +178,7 @@ class CustomNode(Node):
     """
 
     is_uniform = True
+    may_repeat = tells_all = False
 
     def __init__(
         self,

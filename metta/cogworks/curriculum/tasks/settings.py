@@ -97,6 +97,7 @@ class Axis:
         self._leaves = [[settings[i] for i in first] for settings in leaves]
         self._span_of = [None if not isinstance(s, SpanSetting) else s.span for s in leaves[0]]
         self.is_finite = not any(self._span_of)
+        self.may_repeat = any(span is None or span.is_integer for span in self._span_of)
         self.is_uniform = max(self._times) == 1
         # None: not told as it is, or not at all
         self._told = [
