@@ -191,6 +191,13 @@ def make_env(task: Task) -> Any:
     return MettaGridPufferEnv(Simulator(), task.config)
 
 
+def _how_many(curriculum: CurriculumConfig) -> str:
+    count = curriculum.task_generator.create().num_variants if curriculum.task_generator else None
+    if count is None:
+        return "tasks drawn at random (num_variants is None)"
+    return f"one of {count:,} tasks (num_variants)"
+
+
 def describe_environment(curriculum: CurriculumConfig) -> str:
     """Build one environment of the curriculum and say what it is. Loads neither torch nor
     PufferLib."""
@@ -201,7 +208,8 @@ def describe_environment(curriculum: CurriculumConfig) -> str:
         return (
             f"{simulation.num_agents} agents on {simulation.map_width} x {simulation.map_height} "
             f"cells, {num_actions} "
-            f"actions, episodes of {task.config.game.max_steps} steps, task label {task.label!r}"
+            f"actions, episodes of {task.config.game.max_steps} steps, task label {task.label!r}, "
+            f"{_how_many(curriculum)}"
         )
     finally:
         simulation.close()
