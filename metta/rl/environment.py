@@ -82,7 +82,8 @@ def make_env(curriculum: CurriculumConfig, buf: Any, seed: int) -> MettaGridPuff
         )
     generator = curriculum.task_generator.create()
     problem: Exception | None = None
-    tried = min(_MOST_TRIED, curriculum.num_ids(generator))
+    num_ids = curriculum.num_ids(generator)
+    tried = min(_MOST_TRIED, num_ids)
     for task_id in range(tried):
         try:
             config = generator.get_task(task_id)
@@ -95,7 +96,7 @@ def make_env(curriculum: CurriculumConfig, buf: Any, seed: int) -> MettaGridPuff
         except REFUSALS as error:
             problem = error
     raise InvalidTasksError(
-        f"every task was invalid: the first {tried} were refused, the last one because of "
+        f"every task was invalid: of {num_ids}, {tried} were tried, the last one refused because of "
         f"{type(problem).__name__}: {problem}"
     ) from problem
 
