@@ -96,7 +96,7 @@ def make_env(curriculum: CurriculumConfig, buf: Any, seed: int) -> MettaGridPuff
         except REFUSALS as error:
             problem = error
     raise InvalidTasksError(
-        f"every task was invalid: of {num_ids}, {tried} were tried, the last one refused because of "
+        f"every task was invalid: of {num_ids}, {tried} were tried, the last was refused for "
         f"{type(problem).__name__}: {problem}"
     ) from problem
 
