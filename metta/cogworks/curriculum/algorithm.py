@@ -164,6 +164,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
             hypers = DiscreteRandomConfig(num_active_tasks=max(1, num_tasks))
         self.hypers = hypers
         self._task_tracker: TaskTracker | None = None
+        self._table: TaskTable | None = None
         if task_tracker is not None:
             self.bind(task_tracker)
 
@@ -175,7 +176,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """
         for column in self.columns:
             task_tracker.table.offset(column.name)
-        self._task_tracker = task_tracker
+        self._task_tracker, self._table = task_tracker, task_tracker.table
         self.on_bound(task_tracker)
 
     def on_bound(self, task_tracker: TaskTracker) -> None:
@@ -202,7 +203,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
     @property
     def table(self) -> TaskTable:
         """The pool's table."""
-        return self.task_tracker.table
+        return self._table or self.open().table
 
     @property
     def refresh_period(self) -> int:
@@ -243,8 +244,8 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         return None
 
     def may_leave(self, slot: int) -> bool:
-        """Whether the task in ``slot``, which was completed last, leaves before the next draw. Lock
-        held."""
+        """Whether the task in ``slot`` leaves before the next draw: asked once, after
+        :meth:`complete` has called the header's ``note_candidate``. Lock held."""
         return False
 
     def new_weight(self) -> float | None:

@@ -10,12 +10,16 @@ from pydantic import Field
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
+    COLUMN_LIMIT,
     COMPLETION_COUNT,
+    EVICTION_CLOCK,
+    EVICTION_THRESHOLD,
     IS_ACTIVE,
     LP_SCORE,
     TASK_ID,
 )
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.weighing import SamplingConfig
 
 
@@ -61,16 +65,12 @@ class Eviction:
     """
 
     def __init__(self, config: EvictionConfig, unseen_worth: float | None):
-        self._config = config
-        self._unseen_worth = unseen_worth
         self.samples = config.eviction_samples()
-        self._share = config.eviction_threshold_percentile
-
-    @property
-    def _limit(self) -> float:
         # A task worth more stays, however it compares with the others.
-        unseen = self._unseen_worth
-        return math.inf if unseen is None else self._config.eviction_worth_ratio * unseen
+        self._limit = math.inf
+        if unseen_worth is not None:
+            self._limit = config.eviction_worth_ratio * unseen_worth
+        self._share = config.eviction_threshold_percentile
 
     def threshold(self, progress: np.ndarray) -> float:
         """The progress up to which a task may leave, given that of all measured ones."""
@@ -96,15 +96,29 @@ class Eviction:
         order = low[scores[low].argsort(kind="stable")]
         return rows[measured[order], TASK_ID].astype(np.int64).tolist()
 
+    def is_candidate(self, row: memoryview[float]) -> bool:
+        """Whether the task with this row may leave, if its progress compares badly."""
+        return row[LP_SCORE] <= self._limit and row[COMPLETION_COUNT] >= self.samples
+
     def may_leave(self, table: TaskTable, slot: int) -> bool:
-        """Whether the task in ``slot`` may leave, compared with its block. Lock held."""
+        """Whether the task in ``slot`` may leave, compared with its block as it was less than
+        :func:`~metta.cogworks.curriculum.sampling.lag_bound` completions ago. Lock held."""
         row = table.row(slot)
-        if row[LP_SCORE] > self._limit or row[COMPLETION_COUNT] < self.samples:
+        if not self.is_candidate(row):
             return False
-        first = slot // BLOCK * BLOCK
-        rows = table.rows[first : first + BLOCK]
-        progress = rows[:, LP_SCORE][rows[:, COMPLETION_COUNT] >= self.samples]
-        return row[LP_SCORE] <= self.threshold(progress)
+        block, clock = slot // BLOCK, table.header.clock
+        known = table.samples.moments[block]
+        if not 0 <= clock - (known[EVICTION_CLOCK] - 1) < self._lag(table):
+            rows = table.rows[block * BLOCK : (block + 1) * BLOCK]
+            progress = rows[:, LP_SCORE][rows[:, COMPLETION_COUNT] >= self.samples]
+            known[EVICTION_CLOCK] = 0.0  # in case that this process ends here
+            known[EVICTION_THRESHOLD] = max(self.threshold(progress), -COLUMN_LIMIT)
+            known[EVICTION_CLOCK] = 1 + clock
+        return row[LP_SCORE] <= known[EVICTION_THRESHOLD]
+
+    @staticmethod
+    def _lag(table: TaskTable) -> int:
+        return lag_bound(min(BLOCK, table.layout.max_tasks))
 
 
 def percentile(scores: np.ndarray, share: float) -> float:

@@ -216,7 +216,8 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
 
         Returns why the task must be retired, or None.
         """
-        table, tracker, scorer = self.table, self.task_tracker, self._by_row
+        tracker, scorer = self.task_tracker, self._by_row
+        table = tracker.table
         begun = table.begin()
         row, header = table.save_row(slot), table.header
         x = min(1.0, max(0.0, score)) if self._clip else score
@@ -235,6 +236,8 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         if self._weighing.is_local:
             weight = self._weighing.of_worth(worth) if finite else 0.0
             table.samples.set_weight(slot, weight)
+            if self._eviction.is_candidate(row):
+                header.note_candidate(slot)
         table.commit(begun)
         return None if finite else f"{type(self._scorer).__name__} scores it as {worth}"
 
@@ -291,7 +294,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
     def may_leave(self, slot: int) -> bool:
         """Whether the task in ``slot``, which was completed last, leaves before the next draw. Lock
         held."""
-        return self._weighing.is_local and self._eviction.may_leave(self.table, slot)
+        return self._eviction.may_leave(self.table, slot)
 
     def should_evict_task(self, task_id: int, criterion: Sequence[int] | int | None = None) -> bool:
         """Whether the task was measured and is in the bottom ``eviction_threshold_percentile`` of

@@ -22,7 +22,7 @@ from metta.cogworks.curriculum.task_generator import TaskGenerator
 
 _LOG = logging.getLogger(__name__)
 
-MOST_EVICTIONS = 16
+MOST_EVICTIONS = 8
 """Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
 
 _FILL_STREAM = 2**64 - 1  # of the Philox generator that chooses the first tasks
@@ -54,6 +54,11 @@ class Population:
         self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
         self._tells = algorithm.needs_task_events
         self._tasks = weakref.ref(tasks)
+        hypers = algorithm.hypers
+        self._new = {
+            "success_threshold": hypers.task_default_success_threshold,
+            "generator_type": hypers.task_default_generator_type,
+        }
 
     # -- filling -----------------------------------------------------------------------------------
 
@@ -76,7 +81,7 @@ class Population:
         key = np.array([self._seed, _FILL_STREAM], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         ids = distinct(rng, min(table.layout.max_tasks, self._num_ids), self._num_ids)
-        table.fill(ids, self._priors(ids), self._new_fields())
+        table.fill(ids, np.ones(len(ids)), self._new)
         for task_id in ids.tolist() if self._tells else ():
             self._tell_created(task_id)
 
@@ -105,18 +110,8 @@ class Population:
         if tasks is not None:
             self._algorithm.on_task_created(CurriculumTask(tasks, task_id))
 
-    def _new_fields(self) -> dict[str, float]:
-        hypers = self._algorithm.hypers
-        return {
-            "success_threshold": hypers.task_default_success_threshold,
-            "generator_type": hypers.task_default_generator_type,
-        }
-
     def _fields_of(self, task_id: int) -> dict[str, float]:
-        return {**self._new_fields(), PRIOR: float(self._priors(np.array([task_id]))[0])}
-
-    def _priors(self, ids: np.ndarray) -> np.ndarray:
-        return np.ones(len(ids))
+        return {**self._new, PRIOR: 1.0}
 
     # -- an episode --------------------------------------------------------------------------------
 
@@ -138,9 +133,8 @@ class Population:
                 f"({table.header.counters()['invalid']} so far). Check the task generator's "
                 "overrides and buckets"
             )
-        table.count_draw(slot)
-        task_id = int(table.row(slot)[TASK_ID])
-        if not table.described(slot):
+        task_id, is_described = table.hand_out(slot)
+        if not is_described:
             self._describe(slot, task_id)
         return task_id
 
@@ -161,9 +155,7 @@ class Population:
             table.header.count_late()
             return
         reason = self._algorithm.complete(slot, task_id, score)
-        if reason is None:
-            table.header.note_completed(slot)
-        else:
+        if reason is not None:
             self.retire(task_id, reason)
 
     # -- refreshing --------------------------------------------------------------------------------
@@ -171,9 +163,9 @@ class Population:
     def prepare(self) -> None:
         """What is to be done before the next draw."""
         table = self._table
-        completed = table.header.take_completed()
-        if completed >= 0 and self._algorithm.may_leave(completed):
-            self._replace(int(table.row(completed)[TASK_ID]), EVICTION)
+        candidate = table.header.take_candidate()
+        if candidate >= 0 and self._algorithm.may_leave(candidate):
+            self._replace(int(table.row(candidate)[TASK_ID]), EVICTION)
         if table.samples.refresh_due(self._period):
             self._refresh()
 

@@ -12,6 +12,8 @@ R = TypeVar("R")
 
 class _Lock(Protocol):
     @property
+    def depth(self) -> int: ...
+    @property
     def owned(self) -> bool: ...
 
 
@@ -44,7 +46,8 @@ def exclusive(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S,
     @functools.wraps(method)
     def run(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
         table: _Table = self.table
-        if table.lock.owned:  # who took it gives it back
+        lock = table.lock
+        if lock.depth and lock.owned:  # who took it gives it back
             return method(self, *args, **kwargs)
         try:
             try:
@@ -53,6 +56,7 @@ def exclusive(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S,
             finally:
                 table.release()
         finally:
-            table.release()
+            if lock.depth:
+                table.release()
 
     return run

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from metta.cogworks.curriculum.pool.layout import (
     ACTIVE,
     BLOCK_AT_WORK,
+    CANDIDATE,
     CHANGES,
     CLOCK,
-    COMPLETED_SLOT,
     COUNTERS,
     CREATED,
     EPOCH,
@@ -122,15 +122,15 @@ class Header:
         words[HISTORY] = recorded + 1
         words[CLOCK] += 1
 
-    def note_completed(self, slot: int) -> None:
-        """The task in this slot was completed just now."""
-        self._words[COMPLETED_SLOT] = slot + 1
+    def note_candidate(self, slot: int) -> None:
+        """The task in this slot, which was completed just now, may have to leave."""
+        self._words[CANDIDATE] = slot + 1
 
-    def take_completed(self) -> int:
-        """The slot that was completed last, the first time this is asked; then -1."""
-        slot = self._words[COMPLETED_SLOT] - 1
+    def take_candidate(self) -> int:
+        """The slot that was noted last, the first time this is asked; then -1."""
+        slot = self._words[CANDIDATE] - 1
         if slot >= 0:
-            self._words[COMPLETED_SLOT] = 0
+            self._words[CANDIDATE] = 0
         return slot
 
     def count_late(self) -> None:

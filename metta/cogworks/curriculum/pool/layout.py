@@ -105,7 +105,7 @@ _BASE_BOUNDS: dict[str, tuple[float, float]] = {
     HISTORY,  # scores ever written to the ring
     FILLED,  # nonzero: the pool was filled
     CHANGES,  # entries ever written to the ring of changed slots
-    COMPLETED_SLOT,  # 1 + the slot that was completed last, 0 once the next draw has seen it
+    CANDIDATE,  # 1 + the slot that was completed last, 0 once the next draw has seen it
 ) = range(25)
 COUNTERS = {
     "seed": SEED,
@@ -124,13 +124,18 @@ COUNTERS = {
     "cursor": CURSOR,
     "history": HISTORY,
     "filled": FILLED,
-    "completed_slot": COMPLETED_SLOT,
+    "candidate": CANDIDATE,
 }
 """Header words that are saved, by the names under which they are."""
 
-# Header words, float64: the range of scores seen, and the moments of what tasks are worth.
+# Header words, float64: the range of scores seen.
 SCORE_LOW, SCORE_HIGH = 32, 33
-MOMENTS, NUM_MOMENTS = 34, 8
+
+# Of each block: what a sampling rule tells other blocks; and the progress up to which its tasks
+# may leave, with 1 + the clock at which that was found out (0: never).
+RULE_MOMENTS = 8
+EVICTION_THRESHOLD, EVICTION_CLOCK = RULE_MOMENTS, RULE_MOMENTS + 1
+NUM_MOMENTS = RULE_MOMENTS + 2
 
 HEADER_BYTES = 512
 JOURNAL_BYTES = 16 * 1024

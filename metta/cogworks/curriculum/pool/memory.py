@@ -70,6 +70,11 @@ class MirrorLock:
         self._hold: AbstractContextManager[Any] | None = None
 
     @property
+    def depth(self) -> int:
+        """Above 0 while somebody has it."""
+        return self._local.lock.depth + (self._hold is not None)
+
+    @property
     def owned(self) -> bool:
         """Whether this thread holds it."""
         return self._local.lock.owned

@@ -85,8 +85,10 @@ class NewIds:
         return self._enumerate(num_ids, excluded) if num_ids <= _ENUMERABLE else None
 
     def _enumerate(self, num_ids: int, excluded: set[int]) -> int | None:
-        used = np.append(self._rows[self._index.slots(), TASK_ID], list(excluded))
-        free = np.setdiff1d(np.arange(num_ids), used.astype(np.int64))
+        used = np.append(self._rows[self._index.slots(), TASK_ID], list(excluded)).astype(np.int64)
+        is_free = np.ones(num_ids, bool)
+        is_free[used[used < num_ids]] = False
+        free = np.flatnonzero(is_free)
         if not len(free):
             return None
         self._words[NEW_IDS] += 1

@@ -87,22 +87,17 @@ class Samples:
     def set_weight(self, slot: int, weight: float) -> None:
         """What the task in ``slot`` is drawn by from now on, before its prior. Lock held, inside a
         change."""
-        self._set(self.weights, slot, weight * self.priors.weight(slot))
+        self.weights.set(slot, weight * self.priors.weight(slot), self._journal)
 
     def open(self, slot: int, prior: float) -> None:
         """A task with this prior has entered the slot; it keeps the slot's weight until it gets
         one. Lock held, inside a change."""
-        self._set(self.priors, slot, prior)
+        self.priors.set(slot, prior, self._journal)
 
     def close(self, slot: int) -> None:
         """The slot is empty. Lock held, inside a change."""
-        self._set(self.priors, slot, 0.0)
-        self._set(self.weights, slot, 0.0)
-
-    def _set(self, tree: SumTree, slot: int, weight: float) -> None:
-        if tree.weight(slot) != weight:
-            self._journal.save(tree.leaf_offset(slot), 8)
-            tree.set(slot, weight)
+        self.priors.set(slot, 0.0, self._journal)
+        self.weights.set(slot, 0.0, self._journal)
 
     def probabilities(
         self, weights: np.ndarray, priors: np.ndarray, share: float = 0.0

@@ -87,7 +87,7 @@ def fitted(state: Any, layout: TableLayout) -> dict[str, Any]:
     if not same or len(saved["moments"]) != layout.num_blocks:
         counters["cursor"], counters["stale"] = 0, layout.num_blocks
     if not same:
-        counters["completed_slot"] = 0
+        counters["candidate"] = 0
     return {
         **saved,
         "rows": fitting,
@@ -170,8 +170,8 @@ def _check_counters(state: dict[str, Any], layout: TableLayout) -> None:
             raise _wrong(f"{name} is {value!r}, not an integer from 0 to {limit - 1}")
     if counters["refreshed"] > counters["clock"]:
         raise _wrong(f"refreshed is {counters['refreshed']}, later than clock, {counters['clock']}")
-    if counters["completed_slot"] > state["max_tasks"]:
-        raise _wrong(f"completed_slot is {counters['completed_slot']}, outside the pool")
+    if counters["candidate"] > state["max_tasks"]:
+        raise _wrong(f"candidate is {counters['candidate']}, outside the pool")
     blocks = len(state["moments"])
     if not (counters["cursor"] < max(1, blocks) and counters["stale"] <= blocks):
         raise _wrong(f"cursor or stale point outside its {blocks} blocks")
@@ -203,8 +203,8 @@ def _check_columns(
             bad = values[~good][0]
             kind = "an integer" if is_group or name in _INTEGERS else "a number"
             raise _wrong(f"column {name!r} holds {bad}, not {kind} from {column.low:g} to {high:g}")
-    ids = rows[active, names.index("task_id")]
-    if len(np.unique(ids)) < len(ids):
+    ids = np.sort(rows[active, names.index("task_id")])
+    if (ids[1:] == ids[:-1]).any():
         raise _wrong("its task ids are not distinct")
 
 

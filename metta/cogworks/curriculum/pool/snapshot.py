@@ -106,7 +106,10 @@ class _Copy:
         """Copy block by block; returns how many changes there were before."""
         seen = self._count()
         for first in range(0, self.table.layout.max_tasks, BLOCK):
-            self._take(slice(first, first + BLOCK))
+            block = slice(first, first + BLOCK)
+            for copy in (self._rows, self._weights, self._priors):
+                copy[block] = 0.0  # the system finds memory for it now, not while others wait
+            self._take(block)
         return seen
 
     @exclusive

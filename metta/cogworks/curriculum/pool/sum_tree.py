@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from metta.cogworks.curriculum.pool.journal import Journal
+
 
 class SumTree:
     """Weights of ``size`` slots, a power of two.
@@ -34,10 +36,6 @@ class SumTree:
         """The sum of all weights."""
         return self._nodes[1]
 
-    def leaf_offset(self, slot: int) -> int:
-        """Where the weight of a slot lies in the memory, in bytes."""
-        return self._first_leaf + 8 * slot
-
     def slot_at(self, offset: int) -> int:
         """The slot whose weight lies at ``offset``, or -1 if no weight does."""
         slot = (offset - self._first_leaf) // 8
@@ -47,17 +45,23 @@ class SumTree:
         """The weight of a slot."""
         return self._nodes[self.size + slot]
 
-    def set(self, slot: int, weight: float) -> None:
-        """Set the weight of a slot. Lock held, and the leaf journaled."""
-        self._nodes[self.size + slot] = weight
-        self.refresh_path(slot)
+    def set(self, slot: int, weight: float, journal: Journal) -> None:
+        """Set the weight of a slot. Lock held, inside a change."""
+        if self._nodes[self.size + slot] != weight:
+            journal.save(self._first_leaf + 8 * slot, 8)
+            self._set(slot, weight)
 
     def refresh_path(self, slot: int) -> None:
         """Compute the sums above a slot again. Lock held."""
-        nodes, i = self._nodes, (self.size + slot) >> 1
-        while i:
-            nodes[i] = nodes[i + i] + nodes[i + i + 1]
+        self._set(slot, self._nodes[self.size + slot])
+
+    def _set(self, slot: int, weight: float) -> None:
+        nodes, i = self._nodes, self.size + slot
+        nodes[i] = weight
+        while i > 1:
+            weight += nodes[i ^ 1]  # the sibling
             i >>= 1
+            nodes[i] = weight
 
     def set_range(self, first: int, weights: np.ndarray) -> None:
         """Set the weights of ``len(weights)`` slots from ``first`` on. Lock held.

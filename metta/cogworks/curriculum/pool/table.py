@@ -130,7 +130,9 @@ class TaskTable:
 
     def release(self) -> None:
         """Give the lock back, and undo a change that was not committed. May be called twice."""
-        if self.lock.owned and self.header.in_change():
+        words = self._words
+        unfinished = words[JOURNAL] or words[LOADING] or words[BLOCK_AT_WORK]
+        if unfinished and self.lock.owned:
             self._recover()
         self.lock.release_all()
 
@@ -300,11 +302,13 @@ class TaskTable:
 
     # -- what happens to a task --------------------------------------------------------------------
 
-    def count_draw(self, slot: int) -> None:
-        """The task in ``slot`` is handed out. Lock held."""
+    def hand_out(self, slot: int) -> tuple[int, bool]:
+        """Count a draw of the task in ``slot``; returns its id, and whether :meth:`describe` was
+        called for it. Lock held."""
         self.changes.note(slot)
-        # one store: nothing to journal
-        self._values[self._rows_base + slot * self._row_size + self._scheduled] += 1.0
+        values, base = self._values, self._rows_base + slot * self._row_size
+        values[base + self._scheduled] += 1.0  # one store: nothing to journal
+        return int(values[base + TASK_ID]), values[base + self._label] != 0.0
 
     def describe(self, slot: int, label: str, slices: Iterable[str]) -> None:
         """Set the task's groups. Lock held. Slices beyond the layout's axes are left out."""
@@ -313,10 +317,6 @@ class TaskTable:
         for column, name in zip(self._group_columns[1:], slices, strict=False):
             row[column] = self.groups.index(f"slice/{name}")
         row[self._label] = self.groups.index(f"label/{label}")  # last: it says that all are set
-
-    def described(self, slot: int) -> bool:
-        """Whether the task's groups are known. Lock held."""
-        return self._values[self._rows_base + slot * self._row_size + self._label] != 0.0
 
     # -- all of the memory -------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What the curriculum costs: one module per kind of cost, used by `experiments/benchmarks.py`."""
