@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from metta.cogworks.curriculum.pool.backends import TASK_STRUCT_SIZE
 from metta.cogworks.curriculum.pool.exclusive import exclusive
@@ -22,7 +22,7 @@ from metta.cogworks.curriculum.pool.saved import fitted
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import group_totals
 from metta.cogworks.curriculum.sampling import lag_bound
-from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
+from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS, checked_session_id
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker
@@ -39,7 +39,7 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
     use_shared_memory: bool = Field(
         default=True, description="share the pool with every process of the session"
     )
-    session_id: str | None = Field(
+    session_id: Annotated[str, AfterValidator(checked_session_id)] | None = Field(
         default=None, description="name of the shared pool; None: a new one"
     )
     task_struct_size: int = Field(

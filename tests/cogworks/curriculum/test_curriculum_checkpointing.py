@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import run_all
 
 from metta.cogworks.curriculum import (
     Curriculum,
@@ -18,6 +19,7 @@ from metta.cogworks.curriculum import (
     LearningProgressConfig,
     TaskTracker,
 )
+from metta.cogworks.curriculum.sessions import new_session_id
 from tests.cogworks.curriculum import curriculum_examples
 from tests.cogworks.curriculum.algorithm_contract import steps
 from tests.cogworks.curriculum.generator_examples import RoomGenerator
@@ -329,3 +331,39 @@ def test_another_process_reads_it_as_json(saved: dict[str, Any], tmp_path: Path)
     with Curriculum(rooms()) as here:
         here.load_state(saved)
         assert drawn.stdout.strip() == str([task.task_id for task in here.get_tasks(10)])
+
+
+# -- episodes in flight ----------------------------------------------------------------------------
+
+
+def begin_episodes(config: CurriculumConfig, count: int) -> None:
+    """A worker that ends in the middle of its episodes."""
+    with Curriculum(config) as curriculum:
+        for task in curriculum.get_tasks(2 * count)[:count]:
+            task.complete(0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_run_that_goes_on_forgets_what_was_in_flight() -> None:
+    """Also for processes that have the pool open: each task was scheduled as often as it was
+    completed, and nothing else has changed."""
+    algorithm = DiscreteRandomConfig(num_active_tasks=16)
+    config = CurriculumConfig(algorithm_config=algorithm).with_session(new_session_id())
+    with Curriculum(config) as curriculum:
+        run_all("fork", begin_episodes, [(config, 40), (config, 25)])
+        state = curriculum.get_state()
+        stats = curriculum.stats()
+        assert (stats["num_scheduled"], stats["num_completed"]) == (130, 65)
+    with Curriculum(config) as curriculum:
+        curriculum.load_state(state)
+        curriculum.forget_in_flight()
+        run_all("fork", begin_episodes, [(config, 10)])
+        assert curriculum.stats()["num_scheduled"] == 65 + 20
+        curriculum.forget_in_flight()
+        tracker = curriculum.get_state()["algorithm"]["tracker"]
+        rows, columns = tracker["rows"], tracker["columns"]
+        scheduled = rows[:, columns.index("scheduled_count")]
+        np.testing.assert_array_equal(scheduled, rows[:, columns.index("completion_count")])
+        assert curriculum.stats()["num_completed"] == 75
+        curriculum.forget_in_flight()
+        assert curriculum.stats()["num_scheduled"] == 75
