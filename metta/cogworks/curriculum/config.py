@@ -12,10 +12,16 @@ from metta.cogworks.curriculum.algorithm import CurriculumAlgorithmConfig, Discr
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_config import class_path, resolve_class
 from metta.cogworks.curriculum.task_generator import AnyTaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, text
 
 
 def _load_algorithm(value: Any) -> Any:
-    if isinstance(value, dict) and "type" in value:
+    if isinstance(value, dict):
+        if not isinstance(value.get("type"), str):
+            raise ValueError(
+                f"algorithm_config={value!r:.60} does not say what it configures: give its class "
+                "path as 'type', or an object such as LearningProgressConfig()"
+            )
         data = dict(value)
         return resolve_class(data.pop("type"), CurriculumAlgorithmConfig).model_validate(data)
     return value
@@ -51,7 +57,10 @@ class CurriculumConfig(StrictConfig):
         description="task ids are drawn from 0 to max_task_id - 1",
     )
     num_active_tasks: int | None = Field(
-        default=None, ge=1, description="capacity of the pool; None: the algorithm's"
+        default=None,
+        ge=1,
+        le=MAX_SIZE,
+        description="capacity of the pool; None: the algorithm's",
     )
     algorithm_config: AnyAlgorithmConfig | None = Field(
         default=None, description="None: uniform sampling"
@@ -100,6 +109,7 @@ class CurriculumConfig(StrictConfig):
 
     def with_session(self, session_id: str) -> CurriculumConfig:
         """The same curriculum on the pool shared under that name."""
+        text("session_id", session_id)
         algorithm = self.algorithm.model_copy(
             update={"session_id": session_id, "use_shared_memory": True}
         )
