@@ -32,7 +32,7 @@ from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, LP_SCORE, TASK_ID, Column
 from metta.cogworks.curriculum.pool.saved import begun_anew
 from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer
-from metta.cogworks.curriculum.scores import validate_score
+from metta.cogworks.curriculum.scores import validate_completion, validate_score
 from metta.cogworks.curriculum.stats import CacheCoordinator, LiveSlices, LPStatsAggregator
 from metta.cogworks.curriculum.task import CurriculumTask
 from metta.cogworks.curriculum.task_tracker import TaskTracker
@@ -230,7 +230,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
     @exclusive
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Record a completion; a task that is not tracked yet is tracked from now on."""
-        score = validate_score(task_id, score)
+        task_id, score = validate_completion(task_id, score)
         self.task_tracker.track_task_creation(task_id)
         slot = self.table.find(task_id)
         if slot >= 0:

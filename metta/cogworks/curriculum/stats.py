@@ -113,6 +113,8 @@ class SliceAnalyzer:
         squares."""
         text("name", name)
         count, total = finite("count", count), finite("total", total, COLUMN_LIMIT)
+        if count < 0.0:
+            raise ValueError(f"count={count} is not allowed: give a number of at least 0")
         total_squared = finite("total_squared", total_squared, COLUMN_LIMIT)
         old = self._slices.get(name, (0.0, 0.0, 0.0))
         self._slices[name] = (old[0] + count, old[1] + total, old[2] + total_squared)

@@ -105,10 +105,10 @@ def vector(name: str, values: np.ndarray | Iterable[float], least: float = -math
     finite numbers of at least ``least`` in one dimension."""
     found = values if isinstance(values, np.ndarray) else listed(name, values, "numbers")
     try:
-        array = np.asarray(found)
+        array: np.ndarray | None = np.asarray(found)
     except ValueError:  # of unequal lengths
-        array = np.empty(0, object)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
+        array = None
+    if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
         raise ValueError(
             f"{name}={values!r:.60} is not allowed: give an array of numbers with one dimension"
         )
