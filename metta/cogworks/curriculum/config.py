@@ -13,13 +13,19 @@ from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class
 from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, text
 
 DEFAULT_NUM_IDS = 1_000_000
 """Of a family of tasks that cannot be counted: the guide's."""
 
 
 def _load_algorithm(value: Any) -> Any:
-    if isinstance(value, dict) and "type" in value:
+    if isinstance(value, dict):
+        if not isinstance(value.get("type"), str):
+            raise ValueError(
+                f"algorithm_config={value!r:.60} does not say what it configures: give its class "
+                "path as 'type', or an object such as LearningProgressConfig()"
+            )
         data = dict(value)
         return resolve_class(data.pop("type"), CurriculumAlgorithmConfig).model_validate(data)
     return value
@@ -58,6 +64,7 @@ class CurriculumConfig(StrictConfig):
     num_active_tasks: int | None = Field(
         default=None,
         ge=1,
+        le=MAX_SIZE,
         exclude=True,  # it is written once, in the algorithm's configuration
         description="capacity of the pool; None: the algorithm's. The pool has at most as many "
         "rows as there are task ids",
@@ -136,6 +143,7 @@ class CurriculumConfig(StrictConfig):
 
     def with_session(self, session_id: str) -> CurriculumConfig:
         """The same curriculum on the pool shared under that name."""
+        text("session_id", session_id)
         algorithm = self.algorithm.model_copy(
             update={"session_id": session_id, "use_shared_memory": True}
         )

@@ -167,6 +167,15 @@ class Population:
         if reason is not None:
             self.retire(task_id, reason)
 
+    def forget_in_flight(self) -> None:
+        """Count each task as scheduled as often as it was completed."""
+        table = self._table
+        scheduled, completed = table.column("scheduled_count"), table.column("completion_count")
+        lost = np.flatnonzero(scheduled != completed)
+        for slot in lost.tolist():
+            table.changes.note(slot)
+        scheduled[lost] = completed[lost]
+
     # -- refreshing --------------------------------------------------------------------------------
 
     def prepare(self) -> None:
