@@ -364,14 +364,12 @@ class Curriculum(StatsLogger):
         if self.session_id is None:
             raise TypeError(
                 "a curriculum in local memory cannot be sent to another process: "
-                "use_shared_memory=True, or send its "
-                "configuration to make another pool"
+                "use_shared_memory=True, or send its configuration to make another pool"
             )
         if not self._own_algorithm:
             raise TypeError(
                 "a curriculum that was given an algorithm object cannot be sent to another "
-                "process: give its configuration "
-                "an algorithm_config that creates the algorithm there"
+                "process: give its configuration an algorithm_config that creates it there"
             )
         return Curriculum, (self.config,)
 
