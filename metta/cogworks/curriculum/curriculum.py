@@ -23,7 +23,7 @@ from metta.cogworks.curriculum.algorithm import (
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
 from metta.cogworks.curriculum.config_stock import ConfigStock
-from metta.cogworks.curriculum.identity import check_identity
+from metta.cogworks.curriculum.identity import check_identity, check_ids
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.snapshot import snapshot
@@ -327,7 +327,7 @@ class Curriculum(StatsLogger):
         if not isinstance(state, dict) or "algorithm" not in state:
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
-        self.algorithm.check_state(state["algorithm"])
+        check_ids(self.algorithm.check_state(state["algorithm"]), self._num_ids)
         check_identity(state, self.config.identity())
         self.algorithm.load_state(state["algorithm"])
         self._population.top_up()

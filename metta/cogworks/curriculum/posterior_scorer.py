@@ -118,9 +118,15 @@ class PosteriorLPScorer(ColumnScorer):
             "cov_level_slope", "covariance of level and slope", -_VARIANCE_LIMIT, _VARIANCE_LIMIT
         ),
         Column("var_slope", "variance of the slope", 0.0, _VARIANCE_LIMIT),
-        Column("last_clock", "completions of the pool at the task's latest", 0.0, 2.0**53),
+        Column(
+            "last_clock",
+            "completions of the pool at the task's latest",
+            0.0,
+            2.0**53,
+            is_clock=True,
+        ),
         Column("record", "highest score"),
-        Column("unit", "distance from origin to the score that counts as 1"),
+        Column("unit", "distance from origin to the score that counts as 1", 0.0),
         Column("origin", "score that counts as 0: the lowest of the pool at the latest completion"),
     )
 
