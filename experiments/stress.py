@@ -43,13 +43,13 @@ def kills(
         processes: how many work on the pool at a time.
         out: file for the report, the JSON object that is also the last line printed.
     """
+    for name, value in (("kills", kills), ("processes", processes)):
+        if value < 1:
+            raise ValueError(f"{name}={value} is not allowed: give an integer of at least 1")
     return CommandTool(function=functools.partial(_kills, kills, seed, processes, out))
 
 
 def _kills(kills: int, seed: int, processes: int, out: Path | None) -> int:
-    for name, value in (("kills", kills), ("processes", processes)):
-        if value < 1:
-            raise ValueError(f"{name}={value} is not allowed: give an integer of at least 1")
     report = run(kills, seed, processes, progress=True)
     for fault in report.faults[:20]:
         print(fault)

@@ -27,7 +27,7 @@ from metta.cli.settings import (
     split_arguments,
     told,
 )
-from metta.rl.trust import trusting
+from metta.cogworks.curriculum.tasks.class_paths import trusting
 from metta.tools.base import Tool
 from metta.tools.command import CommandTool
 from metta.usage import ReportedError, UsageError, nearest
@@ -99,7 +99,7 @@ def _main(arguments: list[str]) -> int:
         [argument for argument in arguments if not argument.startswith("-") and "=" in argument]
     )
     if "--list" in flags:
-        return _list()
+        return _list([*words, *settings])
     if not words and "--dry-run" in flags:
         return _dry_run_all()
     if not words:
@@ -183,7 +183,9 @@ def _build(recipe: Recipe, settings: dict[str, str]) -> Tool:
     return apply(tool, rest, also_known=parameters) if rest else tool
 
 
-def _list() -> int:
+def _list(others: list[str]) -> int:
+    if others:
+        raise UsageError(f"--list shows all recipes: leave out {others[0]!r}")
     recipes = list_recipes()
     width = max((len(recipe.name) for recipe in recipes), default=0)
     for recipe in recipes:

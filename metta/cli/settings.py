@@ -150,7 +150,7 @@ def parse_value(key: str, text: str, annotation: Any) -> Any:
     if annotation in _LISTS_OF_TEXT and isinstance(parsed, str):
         parsed = parsed.split(",") if parsed else []
     try:
-        return adapter.validate_python(parsed)
+        return _unless_bool_for_number(key, parsed, adapter.validate_python(parsed), annotation)
     except ValidationError as error:
         if not isinstance(parsed, str):
             try:
@@ -161,6 +161,15 @@ def parse_value(key: str, text: str, annotation: Any) -> Any:
             dict.fromkeys(_reason(detail) for detail in error.errors() if not _wants_empty(detail))
         )
         raise UsageError(f"{key}={text}: {reasons} (type: {type_name(annotation)})") from error
+
+
+def _unless_bool_for_number(key: str, parsed: Any, value: Any, annotation: Any) -> Any:
+    # pydantic takes True for 1
+    if isinstance(parsed, bool) and type(value) in (int, float):
+        raise UsageError(
+            f"{key}={str(parsed).lower()}: Input should be a number (type: {type_name(annotation)})"
+        )
+    return value
 
 
 def _literal(text: str) -> Any:

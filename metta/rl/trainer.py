@@ -120,6 +120,8 @@ def _restore_curriculum(curriculum: Curriculum, saved: SavedRun) -> None:
         curriculum.load_state(to_arrays(saved.curriculum))
     except (ValueError, TypeError, LookupError) as error:
         raise saved.does_not_fit("its curriculum does not fit", error) from error
+    # Before the workers draw: the episodes that were in flight ended with the former process.
+    curriculum.forget_in_flight()
 
 
 def _say_changes(run_dir: Path, changed: list[str], start_step: int, dashboard: Dashboard) -> None:

@@ -6,8 +6,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from metta.rl.checkpoint import SavedRun, latest_checkpoint, read_run, to_arrays
 from metta.rl.signals import StopSignals
 from metta.rl.trainer import train
 from metta.tools.train import TrainTool
@@ -69,6 +71,34 @@ def test_a_run_that_lost_its_steps_says_so(tmp_path: Path, capfd: pytest.Capture
         "no checkpoint was saved of the 1,152 steps in metrics.jsonl: beginning again"
         in capfd.readouterr().out
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_in_flight_is_forgotten_when_a_run_goes_on(tmp_path: Path, workers: int):
+    """However often a run is resumed: an environment has one episode in flight, and so each task
+    was scheduled as often as it was completed, but for one per environment."""
+    tool = make_tool(tmp_path)
+    training_env = tool.training_env.model_copy(update={"num_workers": workers})
+    tool = tool.model_copy(update={"training_env": training_env})
+    in_flight = []
+    for steps in (400, 800, 1200, 1600):
+        trainer = tool.trainer.model_copy(update={"total_timesteps": steps})
+        with StopSignals() as stop:
+            assert train(tool.model_copy(update={"trainer": trainer}), stop) == 0
+        newest = latest_checkpoint(tmp_path / "a/checkpoints")
+        assert newest is not None
+        in_flight.append(_in_flight(read_run(newest)))
+    assert all((counts >= 0).all() for counts in in_flight)
+    assert [counts.sum() <= training_env.num_envs for counts in in_flight] == [True] * 4, in_flight
+    assert in_flight[0].sum() > 0  # or this test says nothing
+
+
+def _in_flight(saved: SavedRun) -> np.ndarray:
+    """Per task of the saved pool, episodes that were begun and not completed."""
+    tracker = to_arrays(saved.curriculum)["algorithm"]["tracker"]
+    columns, rows = tracker["columns"], tracker["rows"]
+    scheduled, completed = columns.index("scheduled_count"), columns.index("completion_count")
+    return rows[:, scheduled] - rows[:, completed]
 
 
 def test_a_complete_run_is_of_one_policy(tmp_path: Path):

@@ -292,6 +292,12 @@ def test_evaluate_and_play_a_run(tmp_path: Path):
     assert (
         json.loads((tmp_path / "a/evaluation.json").read_text())["results"][0]["map_seed"] >= 2**31
     )
+    (newest,) = (tmp_path / "a/checkpoints").glob("*.pt")
+    saved = newest.read_bytes()
+    output = run(RECIPE + ":evaluate", "run=a", f"data_dir={tmp_path}", "policy=random")
+    by_chance = json.loads((tmp_path / "a/evaluation_random.json").read_text())
+    assert json.loads(output.splitlines()[-1])["policy"] == by_chance["policy"] == "random"
+    assert newest.read_bytes() == saved
     output = run(RECIPE + ":play", "run=a", f"data_dir={tmp_path}")
     assert "step 0, reward so far 0.0000 per agent" in output
     assert "episode of" in output

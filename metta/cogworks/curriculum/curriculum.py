@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 from collections.abc import Callable, Hashable, Iterable
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +22,6 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomCurriculum,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
-from metta.cogworks.curriculum.config_stock import ConfigStock
 from metta.cogworks.curriculum.identity import check_identity, check_ids
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
@@ -30,19 +29,18 @@ from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.population import Population
 from metta.cogworks.curriculum.sampling import lag_bound
-from metta.cogworks.curriculum.scores import validate_completion
+from metta.cogworks.curriculum.scores import validate_completion, validate_unscored
 from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.stats import StatsLogger
 from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation, explained
 from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
 from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
 from metta.cogworks.curriculum.tasks.inputs import (
-    MAX_ABS_SCORE,
     checked_integer,
     instance,
     listed,
-    number,
     text,
 )
 
@@ -89,15 +87,16 @@ class Curriculum(StatsLogger):
         self._own_algorithm = algorithm is None
         if algorithm is None and config.algorithm.use_shared_memory and config.session_id is None:
             config = config.with_session(new_session_id())
-        self.config = config
         generator = config.task_generator
         self._generator: TaskGenerator[Any] | None = generator.create() if generator else None
+        self._num_ids = config.num_ids(self._generator)
+        config = config.model_copy(update={"max_task_id": self._num_ids})
+        self.config = config
         # Configurations for environments to play; None where a task's configuration is not what the
         # generator makes.
-        self.configs: ConfigStock | None = None
+        self.configs: ConfigCache | None = None
         if self._generator is not None and type(self).build is Curriculum.build:
-            self.configs = ConfigStock(self._generator)
-        self._num_ids = config.max_task_id
+            self.configs = ConfigCache(self._generator)
         self.algorithm = self._opened(config) if algorithm is None else algorithm
         self.tracker: TaskTracker = self.algorithm.task_tracker
         self.table: TaskTable = self.tracker.table
@@ -113,6 +112,13 @@ class Curriculum(StatsLogger):
         if not algorithm.is_bound:
             identity = {**config.identity(), "seed": config.seed}
             capacity = min(hypers.num_active_tasks, self._num_ids)
+            is_worker = multiprocessing.parent_process() is not None
+            if capacity < hypers.num_active_tasks and config.has_given_capacity and not is_worker:
+                _LOG.warning(
+                    "num_active_tasks=%d is more than there are tasks: the pool holds all %d",
+                    hypers.num_active_tasks,
+                    capacity,
+                )
             algorithm.bind(hypers.make_tracker(algorithm.columns, capacity, identity))
         return algorithm
 
@@ -171,12 +177,7 @@ class Curriculum(StatsLogger):
         other score: :meth:`update_task_performance` takes it.
         """
         task_id = self._family_id(validate_task_id(task_id))
-        is_number = isinstance(score, Real) and not isinstance(score, bool)
-        if not is_number or abs(number(score)) < MAX_ABS_SCORE:
-            raise ValueError(
-                f"score {score!r} of task {task_id} is no number that cannot be recorded: give NaN "
-                "or an infinite one, and any other to update_task_performance"
-            )
+        validate_unscored(task_id, score)
         count = self._one_more_unscored()
         if not count & (count - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
             label = self.label_of(task_id)
@@ -337,12 +338,7 @@ class Curriculum(StatsLogger):
     def forget_in_flight(self) -> None:
         """Nothing is in flight: each task was scheduled as often as it was completed. For a trainer
         that has loaded a state, whose episodes in flight are lost."""
-        table = self.table
-        scheduled, completed = table.column("scheduled_count"), table.column("completion_count")
-        lost = np.flatnonzero(scheduled != completed)
-        for slot in lost.tolist():
-            table.changes.note(slot)
-        scheduled[lost] = completed[lost]
+        self._population.forget_in_flight()
 
     def close(self) -> None:
         """Let go of the pool; the last process out removes it. Idempotent."""

@@ -8,6 +8,7 @@ from typing import Any
 
 _LONGEST = 60  # characters of a value that are shown
 _MOST = 10  # differences that are told
+_TYPE = "type"
 
 
 def differences(theirs: Any, ours: Any, theirs_name: str, ours_name: str) -> list[str]:
@@ -25,9 +26,15 @@ def differences(theirs: Any, ours: Any, theirs_name: str, ours_name: str) -> lis
 
 def _walk(theirs: Any, ours: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        for key in sorted(theirs.keys() | ours.keys(), key=str):
+        keys = theirs.keys() | ours.keys()
+        if theirs.get(_TYPE) != ours.get(_TYPE):
+            keys = {_TYPE}  # the fields of one type mean nothing in another
+        for key in sorted(keys, key=str):
             at = f"{path}.{key}" if path else str(key)
             yield from _walk(theirs.get(key), ours.get(key), at)
+    elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        for index, (their, our) in enumerate(zip(theirs, ours, strict=True)):
+            yield from _walk(their, our, f"{path}[{index}]")
     elif theirs != ours:
         yield path, theirs, ours
 

@@ -12,7 +12,7 @@ from metta.cogworks.curriculum.lp_scorers import (
 )
 from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
 from metta.cogworks.curriculum.scorer import LPScorer
-from metta.cogworks.curriculum.task_config import class_path, resolve_class
+from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class
 
 SCORERS: dict[str, type[LPScorer]] = {
     "posterior": PosteriorLPScorer,
@@ -30,7 +30,7 @@ def scorer_path(value: Any) -> Any:
         ValueError: there is no such scorer.
     """
     if isinstance(value, type) and issubclass(value, LPScorer):
-        return next((name for name, known in SCORERS.items() if known is value), class_path(value))
+        return path_of(value)
     if isinstance(value, str) and value and value not in SCORERS:
         if "." not in value:
             raise ValueError(
@@ -39,6 +39,12 @@ def scorer_path(value: Any) -> Any:
             )
         resolve_class(value, LPScorer)
     return value
+
+
+def path_of(kind: type[LPScorer]) -> str:
+    """Name of a scorer's class in a configuration: its short one, or its class path."""
+    name = next((name for name, known in SCORERS.items() if known is kind), None)
+    return class_path(kind) if name is None else name
 
 
 def scorer_class(name: str) -> type[LPScorer]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from metta.cogworks.curriculum.algorithm import (
     ALL_SLOTS,
@@ -24,6 +24,7 @@ from metta.cogworks.curriculum.algorithm import (
 from metta.cogworks.curriculum.eviction import Eviction, EvictionConfig, measured_progress
 from metta.cogworks.curriculum.known_scorers import (
     SCORERS,
+    path_of,
     scorer_class,
     scorer_name,
     scorer_path,
@@ -66,6 +67,10 @@ class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
         "or clipped to [0, 1], which makes every progress above 1 none",
     )
 
+    # What `scorer` names. A worker process gets it with the pickled configuration, and so imports
+    # its module, which the name alone would not.
+    _scorer_class: type[LPScorer] | None = PrivateAttr(default=None)
+
     @field_validator("scorer", mode="before")
     @classmethod
     def _scorer_path(cls, value: Any) -> Any:
@@ -86,39 +91,31 @@ class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
             )
             object.__setattr__(self, "sampling", rule)
         object.__setattr__(self, "use_bidirectional", self.scorer == "bidirectional")
+        self._scorer_class = scorer_class(self.scorer)
         return self
 
     @classmethod
     def default(cls, **overrides: Any) -> LearningProgressConfig:
         """For most environments: looks back on about 10 completions. 256 tasks."""
-        return cls(
-            **{"num_active_tasks": 256, "ema_timescale": 0.1, "exploration_bonus": 0.1, **overrides}
-        )
+        return cls._preset({"ema_timescale": 0.1, "exploration_bonus": 0.1}, overrides)
 
     @classmethod
     def stable(cls, **overrides: Any) -> LearningProgressConfig:
         """For noisy environments: looks back on about 100 completions, explores more. 256 tasks."""
-        return cls(
-            **{
-                "num_active_tasks": 256,
-                "ema_timescale": 0.01,
-                "exploration_bonus": 0.15,
-                **overrides,
-            }
-        )
+        return cls._preset({"ema_timescale": 0.01, "exploration_bonus": 0.15}, overrides)
 
     @classmethod
     def fast_learning(cls, **overrides: Any) -> LearningProgressConfig:
         """For agents that learn fast: looks back on about 5 completions, explores less. 256
         tasks."""
-        return cls(
-            **{
-                "num_active_tasks": 256,
-                "ema_timescale": 0.2,
-                "exploration_bonus": 0.05,
-                **overrides,
-            }
-        )
+        return cls._preset({"ema_timescale": 0.2, "exploration_bonus": 0.05}, overrides)
+
+    @classmethod
+    def _preset(cls, fields: dict[str, Any], overrides: dict[str, Any]) -> LearningProgressConfig:
+        config = cls(**{"num_active_tasks": 256, **fields, **overrides})
+        if "num_active_tasks" not in overrides:
+            config.model_fields_set.discard("num_active_tasks")  # a default, to fit the family
+        return config
 
     def algorithm_type(self) -> str:
         """``"learning_progress"``."""
@@ -130,7 +127,10 @@ class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
 
     def make_scorer(self) -> LPScorer:
         """The scorer."""
-        return scorer_class(self.scorer)(self)
+        kind = self._scorer_class
+        if kind is None or self.scorer != path_of(kind):  # set past the validation
+            kind = scorer_class(self.scorer)
+        return kind(self)
 
 
 class LearningProgressAlgorithm(CurriculumAlgorithm):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from metta.cogworks.curriculum.pool.backends import MAX_COLUMNS, TASK_STRUCT_SIZE
 from metta.cogworks.curriculum.pool.layout import MAX_SLICE_AXES, Column
-from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
+from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS, checked_session_id
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, MAX_SIZE
@@ -27,7 +27,7 @@ class PoolConfig(StrictConfig):
     use_shared_memory: bool = Field(
         default=True, description="share the pool with every process of the session"
     )
-    session_id: str | None = Field(
+    session_id: Annotated[str, AfterValidator(checked_session_id)] | None = Field(
         default=None, description="name of the shared pool; None: a new one"
     )
     task_struct_size: int = Field(

@@ -298,6 +298,13 @@ def hold(session_id: str, lock: bool = False) -> None:
         session.lock.release()
 
 
+def keep_pool(config: str) -> None:
+    """Have the pool of a configuration, given as JSON, open until standard input ends."""
+    with Curriculum(CurriculumConfig.model_validate_json(config)):
+        print("ready", flush=True)
+        sys.stdin.read()
+
+
 def hold_pool(config: str) -> None:
     """Have the pool of a configuration, given as JSON, open and locked until standard input
     ends."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import run_all
 
 from metta.cogworks.curriculum import (
     Curriculum,
@@ -18,11 +19,13 @@ from metta.cogworks.curriculum import (
     LearningProgressConfig,
     TaskTracker,
 )
+from metta.cogworks.curriculum.sessions import new_session_id
+from tests.cogworks.curriculum import curriculum_examples
 from tests.cogworks.curriculum.algorithm_contract import steps
 from tests.cogworks.curriculum.generator_examples import RoomGenerator
 from tests.cogworks.curriculum.states import as_json, without_times
 
-EXAMPLES = "tests.cogworks.curriculum.curriculum_examples"
+EXAMPLES = curriculum_examples.__name__
 
 
 def local(**fields: Any) -> LearningProgressConfig:
@@ -236,9 +239,13 @@ TABLE = ("algorithm", "tracker")
         (
             (*TABLE, "weights"),
             lambda old: old * np.nan,
-            "weights holds a number that is not finite",
+            "weights holds nan, not a number from 0",
         ),
-        ((*TABLE, "score_range"), lambda old: [1.0, 1.0], "range of scores, 1.0 to 1.0, is empty"),
+        (
+            (*TABLE, "score_range"),
+            lambda old: [1.0, 1.0],
+            "range of scores, 1.0 to 1.0",
+        ),
         ((*TABLE, "rows"), lambda old: -old, "column .* holds -.*, not a"),
         ((*TABLE, "group_names"), lambda old: [0] * len(old), "group_names are at most"),
         (TABLE, lambda old: None, "not the state of a pool"),
@@ -311,7 +318,8 @@ def test_another_process_reads_it_as_json(saved: dict[str, Any], tmp_path: Path)
     path = tmp_path / "state.json"
     path.write_text(json.dumps(as_json(saved)))
     code = (
-        "import json, sys; from metta.cogworks.curriculum import Curriculum, CurriculumConfig;"
+        "import json, sys, tests.cogworks.curriculum.generator_examples;"
+        "from metta.cogworks.curriculum import Curriculum, CurriculumConfig;"
         "config = CurriculumConfig.model_validate_json(sys.argv[2]); curriculum = "
         "Curriculum(config);"
         "curriculum.load_state(json.load(open(sys.argv[1])));"
@@ -327,3 +335,39 @@ def test_another_process_reads_it_as_json(saved: dict[str, Any], tmp_path: Path)
     with Curriculum(rooms()) as here:
         here.load_state(saved)
         assert drawn.stdout.strip() == str([task.task_id for task in here.get_tasks(10)])
+
+
+# -- episodes in flight ----------------------------------------------------------------------------
+
+
+def begin_episodes(config: CurriculumConfig, count: int) -> None:
+    """A worker that ends in the middle of its episodes."""
+    with Curriculum(config) as curriculum:
+        for task in curriculum.get_tasks(2 * count)[:count]:
+            task.complete(0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_run_that_goes_on_forgets_what_was_in_flight() -> None:
+    """Also for processes that have the pool open: each task was scheduled as often as it was
+    completed, and nothing else has changed."""
+    algorithm = DiscreteRandomConfig(num_active_tasks=16)
+    config = CurriculumConfig(algorithm_config=algorithm).with_session(new_session_id())
+    with Curriculum(config) as curriculum:
+        run_all("fork", begin_episodes, [(config, 40), (config, 25)])
+        state = curriculum.get_state()
+        stats = curriculum.stats()
+        assert (stats["num_scheduled"], stats["num_completed"]) == (130, 65)
+    with Curriculum(config) as curriculum:
+        curriculum.load_state(state)
+        curriculum.forget_in_flight()
+        run_all("fork", begin_episodes, [(config, 10)])
+        assert curriculum.stats()["num_scheduled"] == 65 + 20
+        curriculum.forget_in_flight()
+        tracker = curriculum.get_state()["algorithm"]["tracker"]
+        rows, columns = tracker["rows"], tracker["columns"]
+        scheduled = rows[:, columns.index("scheduled_count")]
+        np.testing.assert_array_equal(scheduled, rows[:, columns.index("completion_count")])
+        assert curriculum.stats()["num_completed"] == 75
+        curriculum.forget_in_flight()
+        assert curriculum.stats()["num_scheduled"] == 75

@@ -1,5 +1,6 @@
 """Configuration: defaults, presets, errors, and that every field acts."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from metta.cogworks.curriculum import (
     CurriculumConfig,
     DiscreteRandomConfig,
     LearningProgressConfig,
+    LockTimeoutError,
     SingleTaskGenerator,
 )
 from tests.cogworks.curriculum.generator_examples import Room
@@ -200,6 +202,25 @@ def evictions(curriculum: Curriculum) -> Any:
     return len(curriculum.algorithm.evictions(8)), curriculum.stats()["num_evicted"]
 
 
+def limit_of_a_wait(curriculum: Curriculum) -> Any:
+    """What is said while another thread has the lock."""
+    holding, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with curriculum.table:
+            holding.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holding.wait(60)
+    with pytest.raises(LockTimeoutError) as caught:
+        curriculum.get_task()
+    done.set()
+    thread.join()
+    return str(caught.value).partition("within ")[2].partition(";")[0]
+
+
 # field, two values, the fields beside it, what changes
 ACTS: list[tuple[str, Any, Any, dict[str, Any], Callable[[Curriculum], Any]]] = [
     ("num_active_tasks", 8, 9, BASE, statistic("num_active_tasks")),
@@ -224,6 +245,7 @@ ACTS: list[tuple[str, Any, Any, dict[str, Any], Callable[[Curriculum], Any]]] = 
     ("task_default_generator_type", 0.0, 3.0, BASE, rows("generator_type")),
     ("memory", 25, 2, BASE, rows("success_rate_ema")),
     ("max_slice_axes", 2, 1, BASE, slice_axes),
+    ("lock_timeout_seconds", 0.05, 0.1, BASE, limit_of_a_wait),
     ("enable_detailed_slice_logging", False, True, BASE, slices),
     ("scorer", "bidirectional", "basic", BASE, rows("lp_score")),
     ("use_bidirectional", True, False, BASE, rows("lp_score")),

@@ -13,8 +13,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from processes import end_script, forked, session_files, start_holder
+from processes import (
+    end_script,
+    forked,
+    is_ready,
+    session_files,
+    start_holder,
+    start_script,
+)
 
+from metta.cogworks.curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
 from metta.cogworks.curriculum.sessions import (
     Session,
     SessionAccessError,
@@ -313,6 +321,30 @@ def test_a_damaged_lock_file_in_use(held: str, data: bytes, message: str) -> Non
     healthy = "the session has" in message
     assert isinstance(caught.value, SessionDamagedError) != healthy
     assert "another session_id" in str(caught.value)
+
+
+def test_the_description_of_a_pool_cut_off_at_every_64th_byte(session_id: str) -> None:
+    config = CurriculumConfig(
+        algorithm_config=LearningProgressConfig(num_active_tasks=8, session_id=session_id)
+    )
+    code = "import processes, sys; processes.keep_pool(sys.argv[1])"
+    keeper = start_script(code, config.model_dump_json())
+    assert is_ready(keeper), keeper.communicate()[1]
+    path = files.lock_path(session_id)
+    whole = path.read_bytes()
+    assert len(whole) > 10 * 64
+    for size in range(0, len(whole), 64):
+        path.write_bytes(whole[:size])
+        with pytest.raises(
+            SessionDamagedError,
+            match=f"session '{session_id}' is damaged: its lock file .* End the processes that "
+            rf"have it open [(]one is {keeper.pid}[)], or use another session_id",
+        ):
+            Curriculum(config)
+    path.write_bytes(whole)
+    with Curriculum(config) as curriculum:
+        curriculum.get_task().complete(1.0)
+    assert end_script(keeper) == (0, "", "")
 
 
 def test_a_lock_file_of_a_terabyte_is_not_read(held: str) -> None:

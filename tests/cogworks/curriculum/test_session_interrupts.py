@@ -3,16 +3,22 @@
 import fcntl
 import gc
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 from processes import (
+    DEADLINE,
     end_script,
     forked,
     interrupt_at,
     is_alive,
+    is_ready,
+    run_all,
     session_files,
     start_holder,
     start_script,
@@ -184,3 +190,76 @@ def test_a_process_sweeps_once_a_minute_at_most() -> None:
     """
     assert end_script(start_script(code)) == (0, "True 0\n0\n", "")
     assert end_script(holder) == (0, "", "")
+
+
+# -- looking at the same instant -------------------------------------------------------------------
+
+
+def see(name: str, looks: int, barrier: Barrier) -> None:
+    """Look at a dead session, over and over, while others do."""
+    barrier.wait(DEADLINE)
+    seen = [is_alive(name) for _ in range(looks)]
+    assert set(seen) == {False}, f"{sum(map(bool, seen))} of {looks} times it looked alive"
+
+
+def clean(names: list[str], barrier: Barrier, found: Path) -> None:
+    """Clean at the same instant as others; write what was removed."""
+    barrier.wait(DEADLINE)
+    removed = {info.session_id for info in clean_sessions()} & set(names)
+    found.write_text(json.dumps(sorted(removed)))
+
+
+def die_with(names: list[str]) -> None:
+    """Leave dead sessions behind, which nobody sweeps meanwhile."""
+    sessions = [open_it(name) for name in names]
+    assert all(session.is_open for session in sessions)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_looking_at_a_dead_session_does_not_make_it_look_alive() -> None:
+    name = new_session_id()
+    assert forked(lambda: die_with([name])) == -signal.SIGKILL
+    barrier = multiprocessing.get_context("fork").Barrier(3)
+    run_all("fork", see, [(name, 500, barrier)] * 3)
+    clean_sessions()
+    assert session_files(name) == []
+
+
+def test_a_dead_session_that_is_being_removed_is_dead() -> None:
+    """Whoever removes a session has its mutex, as has somebody who opens it."""
+    name = new_session_id()
+    assert forked(lambda: die_with([name])) == -signal.SIGKILL
+    remover = start_script(
+        """
+        import fcntl, sys
+        with open(sys.argv[1], "r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, 0)
+            print("ready", flush=True)
+            sys.stdin.read()
+        """,
+        str(lock_path(name)),
+    )
+    assert is_ready(remover), remover.communicate()[1]
+    assert is_alive(name) is False
+    clean_sessions()
+    assert is_alive(name) is False  # it is left to the one that has begun
+    assert end_script(remover) == (0, "", "")
+    clean_sessions()
+    assert session_files(name) == []
+
+
+def test_two_sweepers_at_once_remove_each_dead_session_once(tmp_path: Path) -> None:
+    for turn in range(5):
+        live = new_session_id()
+        holder = start_holder(live)
+        names = [new_session_id() for _ in range(40)]
+        assert forked(lambda names=names: die_with(names)) == -signal.SIGKILL
+        barrier = multiprocessing.get_context("fork").Barrier(2)
+        files = [tmp_path / f"{turn}.{me}" for me in range(2)]
+        run_all("fork", clean, [(names, barrier, file) for file in files])
+        removed = [name for file in files for name in json.loads(file.read_text())]
+        assert len(removed) == len(set(removed))
+        assert set(removed) <= set(names)  # another test's process may have swept some
+        assert [session_files(name) for name in names] == [[]] * len(names)
+        assert is_alive(live)
+        assert end_script(holder) == (0, "", "")

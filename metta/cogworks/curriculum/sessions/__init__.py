@@ -15,7 +15,12 @@ from metta.cogworks.curriculum.sessions.errors import (
     SessionMismatchError,
 )
 from metta.cogworks.curriculum.sessions.record_lock import Lock
-from metta.cogworks.curriculum.sessions.session import Session, new_session_id, open_session
+from metta.cogworks.curriculum.sessions.session import (
+    Session,
+    checked_session_id,
+    new_session_id,
+    open_session,
+)
 from metta.cogworks.curriculum.sessions.waiting import LOCK_TIMEOUT_SECONDS, checked_timeout
 
 __all__ = [
@@ -28,6 +33,7 @@ __all__ = [
     "SessionDamagedError",
     "SessionInfo",
     "SessionMismatchError",
+    "checked_session_id",
     "checked_timeout",
     "clean_sessions",
     "list_sessions",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from metta.cogworks.curriculum.sessions import files, registry
 from metta.cogworks.curriculum.sessions.errors import SessionAccessError
-from metta.cogworks.curriculum.sessions.record_lock import MUTEX, PRESENCE, try_lock
+from metta.cogworks.curriculum.sessions.record_lock import MUTEX, PRESENCE, holder, try_lock
 
 _SWEEP_EVERY_SECONDS = 60.0
 _SWEEP_SECONDS = 0.02  # time for a thousand sessions
@@ -63,10 +63,19 @@ def sweep() -> int:
 
 
 def _remove_if_dead(session_id: str) -> bool:
+    """Remove a session that no process has open; returns whether this process did."""
+    if registry.find(session_id) is not None:
+        return False
     try:
-        return _is_dead(session_id, remove=True)
+        fd = files.open_private(files.lock_path(session_id))
     except (FileNotFoundError, SessionAccessError):  # somebody else removed it; it is no session
         return False
+    try:
+        # Whoever opens a session takes the mutex first, so that nobody comes in meanwhile.
+        dead = try_lock(fd, fcntl.LOCK_EX, MUTEX) and holder(fd, PRESENCE) is None
+        return dead and files.remove_files(session_id, fd)
+    finally:
+        os.close(fd)
 
 
 def _list() -> list[SessionInfo]:
@@ -74,31 +83,28 @@ def _list() -> list[SessionInfo]:
     for name in files.session_names():
         try:
             made = files.lock_path(name).lstat().st_mtime
-            dead = _is_dead(name)
+            alive = _is_alive(name)
         except (FileNotFoundError, SessionAccessError):  # its last user left; it is no session
             continue
         try:
             nbytes = files.memory_path(name).lstat().st_size
         except FileNotFoundError:  # whoever was making or removing it died
             nbytes = 0
-        found.append(SessionInfo(name, nbytes, time.time() - made, not dead))
+        found.append(SessionInfo(name, nbytes, time.time() - made, alive))
     return found
 
 
-def _is_dead(session_id: str, remove: bool = False) -> bool:
-    """Whether no process has the session open; if so, its files may be removed.
+def _is_alive(session_id: str) -> bool:
+    """Whether a process has the session open.
 
-    A session of this process is not looked at: closing the descriptor would drop its locks.
+    Looking takes no lock, so that a session does not look alive to others because it is being
+    looked at. A session of this process is not looked at: closing the descriptor would drop its
+    locks.
     """
     if registry.find(session_id) is not None:
-        return False
+        return True
     fd = files.open_private(files.lock_path(session_id))
     try:
-        # The mutex first, as whoever opens the session: a session must not look alive because it is
-        # being looked at.
-        dead = try_lock(fd, fcntl.LOCK_EX, MUTEX) and try_lock(fd, fcntl.LOCK_EX, PRESENCE)
-        if dead and remove:
-            files.remove_files(session_id, fd)
-        return dead
+        return holder(fd, PRESENCE) is not None
     finally:
         os.close(fd)

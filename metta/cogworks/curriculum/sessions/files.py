@@ -111,14 +111,16 @@ def is_at(path: Path, fd: int) -> bool:
         return False
 
 
-def remove_files(session_id: str, fd: int) -> None:
-    """Remove the session whose locked file ``fd`` is, unless another one has its name by now."""
+def remove_files(session_id: str, fd: int) -> bool:
+    """Remove the session whose locked file ``fd`` is, unless it is gone, or another one has its
+    name by now; returns whether it was there."""
     path = lock_path(session_id)
-    if is_at(path, fd):
-        # The memory first: if this process dies in between, what is left is found by its other
-        # file.
-        _unlink(memory_path(session_id))
-        _unlink(path)
+    if not is_at(path, fd):
+        return False
+    # The memory first: if this process dies in between, what is left is found by its other file.
+    _unlink(memory_path(session_id))
+    _unlink(path)
+    return True
 
 
 def create_memory(session_id: str, nbytes: int) -> memoryview:

@@ -25,6 +25,7 @@ _MAX_DIFFERENCES = 10
 _MAX_VALUE_LENGTH = 80
 _HEAD_LENGTH = 20  # of a longer value: its beginning, and what lies around the first difference
 _ABSENT = object()
+_TYPE = "type"
 
 
 def as_json(layout: dict[str, Any]) -> dict[str, Any]:
@@ -88,9 +89,13 @@ def check_layout(session_id: str, theirs: dict[str, Any], ours: dict[str, Any]) 
 
 
 def _differences(theirs: Any, ours: Any, path: str) -> Iterator[str]:
-    """Fields in which two JSON values differ, by dotted path."""
+    """Fields in which two JSON values differ, by dotted path. Of objects of another ``type``, that
+    alone: the fields of one mean nothing in the other."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        for key in sorted(theirs.keys() | ours.keys()):
+        keys = theirs.keys() | ours.keys()
+        if theirs.get(_TYPE) != ours.get(_TYPE):
+            keys = {_TYPE}
+        for key in sorted(keys):
             inner = f"{path}.{key}" if path else key
             yield from _differences(theirs.get(key, _ABSENT), ours.get(key, _ABSENT), inner)
     elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):

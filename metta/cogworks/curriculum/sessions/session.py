@@ -63,6 +63,16 @@ def new_session_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
+def checked_session_id(value: str) -> str:
+    """``session_id`` itself. ValueError if it cannot name a session."""
+    if not isinstance(value, str) or not _SESSION_ID.fullmatch(value):
+        raise ValueError(
+            f"session_id={value!r} cannot name a session: use 1 to 100 letters, digits, '.', "
+            "'_' or '-', beginning with a letter or digit"
+        )
+    return value
+
+
 def open_session(
     session_id: str,
     nbytes: int,
@@ -82,11 +92,7 @@ def open_session(
         LockTimeoutError: its mutex was not to be had.
         MemoryError: the machine has not that much shared memory left.
     """
-    if not isinstance(session_id, str) or not _SESSION_ID.fullmatch(session_id):
-        raise ValueError(
-            f"session_id={session_id!r} cannot name a session: use 1 to 100 letters, digits, '.', "
-            "'_' or '-', beginning with a letter or digit"
-        )
+    session_id = checked_session_id(session_id)
     seconds = checked_timeout(lock_timeout_seconds)
     fields = as_json(layout)
     session = registry.exclusively(lambda: _open(session_id, nbytes, fields, seconds))
