@@ -8,6 +8,7 @@ import numpy as np
 
 from metta.cogworks.curriculum.pool.backends import BASE_COLUMNS
 from metta.cogworks.curriculum.pool.layout import (
+    BLOCK,
     COLUMN_LIMIT,
     COUNTERS,
     FORMAT,
@@ -130,7 +131,7 @@ def _checked(state: Any, layout: TableLayout) -> dict[str, Any]:
         ("rows", (n, len(names))),
         ("groups", (len(state["group_names"]), GROUP_WORDS)),
         ("weights", (n,)),
-        ("moments", (len(arrays["moments"]), NUM_MOMENTS)),
+        ("moments", (-(-n // BLOCK), NUM_MOMENTS)),
         ("history", (max(1, arrays["history"].size),)),
         ("retired", (retired,)),
         ("score_range", (2,)),
