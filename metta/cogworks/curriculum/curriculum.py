@@ -11,7 +11,6 @@ import json
 import logging
 import multiprocessing
 from collections.abc import Hashable, Iterable
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +22,12 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomCurriculum,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
-from metta.cogworks.curriculum.identity import check_identity, same_family, saved_identity
+from metta.cogworks.curriculum.identity import (
+    check_identity,
+    check_ids,
+    same_family,
+    saved_identity,
+)
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.snapshot import snapshot
@@ -31,7 +35,7 @@ from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.population import Population
 from metta.cogworks.curriculum.resuming import for_changed_tasks
 from metta.cogworks.curriculum.sampling import lag_bound
-from metta.cogworks.curriculum.scores import validate_completion
+from metta.cogworks.curriculum.scores import validate_completion, validate_unscored
 from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.stats import StatsLogger
 from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation, explained
@@ -40,11 +44,9 @@ from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
 from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
 from metta.cogworks.curriculum.tasks.inputs import (
-    MAX_ABS_SCORE,
     checked_integer,
     instance,
     listed,
-    number,
     text,
 )
 
@@ -181,12 +183,7 @@ class Curriculum(StatsLogger):
         other score: :meth:`update_task_performance` takes it.
         """
         task_id = self._family_id(validate_task_id(task_id))
-        is_number = isinstance(score, Real) and not isinstance(score, bool)
-        if not is_number or abs(number(score)) < MAX_ABS_SCORE:
-            raise ValueError(
-                f"score {score!r} of task {task_id} is no number that cannot be recorded: give NaN "
-                "or an infinite one, and any other to update_task_performance"
-            )
+        validate_unscored(task_id, score)
         count = self._one_more_unscored()
         if not count & (count - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
             label = self.label_of(task_id)
@@ -341,13 +338,14 @@ class Curriculum(StatsLogger):
         if not isinstance(state, dict) or "algorithm" not in state:
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
-        saved, identity, pool = saved_identity(state), self.config.identity(), state["algorithm"]
+        saved, identity, algorithm = saved_identity(state), self.config.identity(), self.algorithm
         if changed_tasks and not same_family(saved, identity):
             generator, layout = self._generator, self.table.layout
-            pool = for_changed_tasks(pool, saved, generator, self._num_ids, layout)
-        self.algorithm.check_state(pool)
+            tasks = for_changed_tasks(state["algorithm"], saved, generator, self._num_ids, layout)
+            state = {**state, "algorithm": tasks}
+        check_ids(algorithm.check_state(state["algorithm"]), self._num_ids)
         check_identity(saved, identity, of_family=not changed_tasks)
-        self.algorithm.load_state(pool)
+        algorithm.load_state(state["algorithm"])
         self._population.top_up()
         self.invalidate_cache()
 

@@ -6,9 +6,25 @@ import json
 from typing import Any
 
 from metta.cogworks.curriculum.differences import differences
+from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, TASK_ID
 
 _SCORING = ("scorer", "use_bidirectional", "sampling")  # another scorer begins anew, and says so
 _FAMILY = ("task_generator", "max_task_id")
+
+
+def check_ids(pool: dict[str, Any], num_ids: int) -> None:
+    """Whether the tasks of a saved pool, as an algorithm's ``check_state`` returns it, are those of
+    a family of so many ids.
+
+    Raises:
+        ValueError: one is not.
+    """
+    ids = pool["rows"][pool["rows"][:, IS_ACTIVE] != 0.0, TASK_ID]
+    if ids.size and ids.max() >= num_ids:
+        raise ValueError(
+            f"saved pool is inconsistent: its task {int(ids.max())} is not one of this "
+            f"curriculum's, whose ids are integers from 0 to max_task_id - 1 = {num_ids - 1}"
+        )
 
 
 def saved_identity(state: dict[str, Any]) -> dict[str, Any]:

@@ -345,9 +345,11 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
             rows = fitting["rows"][fitting["rows"][:, IS_ACTIVE] != 0.0]
             clock = fitting["counters"]["clock"]
             low, high = fitting["score_range"]
-            worth = self._by_row.score_rows(rows, low, high, clock)
-            if not np.isfinite(worth).all():
-                task_id = int(rows[~np.isfinite(worth), TASK_ID][0])
+            bad = self._by_row.impossible(rows)
+            with np.errstate(all="ignore"):  # what is not finite is refused
+                bad |= ~np.isfinite(self._by_row.score_rows(rows, low, high, clock))
+            if bad.any():
+                task_id = int(rows[bad, TASK_ID][0])
                 raise ValueError(
                     f"saved pool is inconsistent: {type(self._scorer).__name__} cannot score its "
                     f"task {task_id}"

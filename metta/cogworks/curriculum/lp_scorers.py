@@ -31,6 +31,7 @@ __all__ = [
 
 # -- rules -----------------------------------------------------------------------------------------
 
+_MOST_EXPONENT = 500.0  # of e: far from overflow
 BASELINE_LIMIT = 0.75  # a first score above it would leave too little room above the baseline
 
 
@@ -145,16 +146,13 @@ class SignedLPScorer(ColumnScorer):
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
         """The score of a row: see the class."""
-        return (
-            1.0 / (1.0 + math.exp((row[self._slow] - row[self._fast]) / (high - low))) + self._theta
-        )
+        fall = (row[self._slow] - row[self._fast]) / (high - low)
+        return 1.0 / (1.0 + math.exp(min(fall, _MOST_EXPONENT))) + self._theta
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         """The scores of many rows, shape ``(n, row_size)``."""
-        return (
-            1.0 / (1.0 + np.exp((rows[:, self._slow] - rows[:, self._fast]) / (high - low)))
-            + self._theta
-        )
+        fall = (rows[:, self._slow] - rows[:, self._fast]) / (high - low)
+        return 1.0 / (1.0 + np.exp(np.minimum(fall, _MOST_EXPONENT))) + self._theta
 
 
 class BasicLPScorer(ColumnScorer):
@@ -169,7 +167,7 @@ class BasicLPScorer(ColumnScorer):
     explores = True
     columns = (
         Column("basic_mean", "average score"),
-        Column("basic_mean_square", "average squared score"),
+        Column("basic_mean_square", "average squared score", 0.0),
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:

@@ -26,6 +26,7 @@ _LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
 _LEAST_SLOPE, _MOST_SLOPE = -0.5, 2.5
 _RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
 _LEAST_SLOPE_VARIANCE = 1e-12
+_ROUNDING = 1e-6  # of a covariance, over many completions
 _VARIANCE_LIMIT = 1e9  # of what a saved pool may hold: after 2^36 rounds without a completion
 
 
@@ -118,9 +119,15 @@ class PosteriorLPScorer(ColumnScorer):
             "cov_level_slope", "covariance of level and slope", -_VARIANCE_LIMIT, _VARIANCE_LIMIT
         ),
         Column("var_slope", "variance of the slope", 0.0, _VARIANCE_LIMIT),
-        Column("last_clock", "completions of the pool at the task's latest", 0.0, 2.0**53),
+        Column(
+            "last_clock",
+            "completions of the pool at the task's latest",
+            0.0,
+            2.0**53,
+            is_clock=True,
+        ),
         Column("record", "highest score"),
-        Column("unit", "distance from origin to the score that counts as 1"),
+        Column("unit", "distance from origin to the score that counts as 1", 0.0),
         Column("origin", "score that counts as 0: the lowest of the pool at the latest completion"),
     )
 
@@ -205,6 +212,11 @@ class PosteriorLPScorer(ColumnScorer):
         return expected_gain(
             row[self._level], row[self._slope], var_level, row[self._p11], math.exp, math.sqrt
         )
+
+    def impossible(self, rows: np.ndarray) -> np.ndarray:
+        """Where the covariance is none: P01² > P00 · P11."""
+        p00, p01, p11 = rows[:, self._p00], rows[:, self._p01], rows[:, self._p11]
+        return p01 * p01 > (1.0 + _ROUNDING) * p00 * p11
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         """Expected gain of many rows, shape ``(n, row_size)``."""

@@ -188,6 +188,12 @@ class ColumnScorer(LPScorer, ABC):
         """Learning progress of many rows, shape ``(n, row_size)``; equal to :meth:`score_row` of
         each."""
 
+    def impossible(self, rows: np.ndarray) -> np.ndarray:
+        """Which of the rows, shape ``(n, row_size)``, this scorer cannot have written, though each
+        of their columns is within its bounds: bool of shape ``(n,)``. A saved pool with one of them
+        is refused."""
+        return np.zeros(len(rows), bool)
+
     @property
     def table(self) -> TaskTable:
         """The pool."""

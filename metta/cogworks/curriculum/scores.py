@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
-from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE
+from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, number
 
 
 def validate_score(task_id: object, score: object) -> float:
@@ -38,6 +39,16 @@ def validate_completion(task_id: Any, score: Any) -> tuple[int, float]:
         )  # on the path of every episode: at once, for what comes from an environment
     task_id = validate_task_id(task_id)
     return task_id, validate_score(task_id, score)
+
+
+def validate_unscored(task_id: int, score: object) -> None:
+    """Raises ValueError unless the score is a number that cannot be recorded."""
+    is_number = isinstance(score, Real) and not isinstance(score, bool)
+    if not is_number or abs(number(score)) < MAX_ABS_SCORE:
+        raise ValueError(
+            f"score {score!r:.60} of task {task_id} is no number that cannot be recorded: give NaN "
+            "or an infinite one, and any other to update_task_performance"
+        )
 
 
 def _as_float(task_id: object, score: Any) -> float:

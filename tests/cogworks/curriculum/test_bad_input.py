@@ -445,7 +445,7 @@ CONFIGURATIONS = [
         lambda t, v: LearningProgressConfig(scorer=v),
         [
             ("zzz", ValidationError, "scorer='zzz' does not exist: use posterior, .* class path"),
-            ("a.b.C", ValidationError, "type 'a.b.C' does not exist"),
+            ("a.b.C", ValidationError, "type 'a.b.C' names a module that"),
             (".", ValidationError, "is not a class path"),
             (int, ValidationError, r"scorer\n"),
             ("metta.cogworks.curriculum.Curriculum", ValidationError, "is not a subclass of"),

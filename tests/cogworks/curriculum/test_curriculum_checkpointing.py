@@ -239,9 +239,13 @@ TABLE = ("algorithm", "tracker")
         (
             (*TABLE, "weights"),
             lambda old: old * np.nan,
-            "weights holds a number that is not finite",
+            "weights holds nan, not a number from 0",
         ),
-        ((*TABLE, "score_range"), lambda old: [1.0, 1.0], "range of scores, 1.0 to 1.0, is empty"),
+        (
+            (*TABLE, "score_range"),
+            lambda old: [1.0, 1.0],
+            "range of scores, 1.0 to 1.0",
+        ),
         ((*TABLE, "rows"), lambda old: -old, "column .* holds -.*, not a"),
         ((*TABLE, "group_names"), lambda old: [0] * len(old), "group_names are at most"),
         (TABLE, lambda old: None, "not the state of a pool"),

@@ -230,7 +230,7 @@ def test_which_scorer_a_configuration_means(given: dict, kind: type[LPScorer]) -
     ("scorer", "message"),
     [
         ("bidirectonal", "does not exist: use posterior, bidirectional"),
-        ("nowhere.Scorer", "no module 'nowhere'"),
+        ("nowhere.Scorer", "has not imported, 'nowhere'"),
         ("metta.cogworks.curriculum.Curriculum", "not a subclass of"),
     ],
 )

@@ -30,7 +30,8 @@ class Column:
     """A float64 per task that a component declares: shared, saved and cleared with the row.
 
     Zero for a new task. A saved pool whose values are not finite, or outside ``low`` to ``high``,
-    is refused.
+    is refused; ``is_clock`` says that they are times on the pool's clock, and none is later than
+    now.
 
     Raises:
         TypeError, ValueError: a name that cannot be one, or bounds that leave out zero.
@@ -40,6 +41,7 @@ class Column:
     description: str = ""
     low: float = -COLUMN_LIMIT
     high: float = COLUMN_LIMIT
+    is_clock: bool = False
 
     def __post_init__(self) -> None:
         if not text("name", self.name):

@@ -8,6 +8,8 @@ import numpy as np
 
 from metta.cogworks.curriculum.pool.backends import BASE_COLUMNS
 from metta.cogworks.curriculum.pool.layout import (
+    BLOCK,
+    COLUMN_LIMIT,
     COUNTERS,
     FORMAT,
     GROUP_FIELDS,
@@ -20,6 +22,8 @@ from metta.cogworks.curriculum.pool.layout import (
     TableLayout,
 )
 from metta.cogworks.curriculum.pool.snapshot import Snapshot
+from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID
+from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE
 
 _ARRAYS: dict[str, Any] = {
     "rows": np.float64,
@@ -31,6 +35,14 @@ _ARRAYS: dict[str, Any] = {
     "retired": np.int64,
 }
 _LISTS = (("columns", list), ("group_names", list), ("counters", dict))
+_BOUNDS = {
+    "score_range": (-MAX_ABS_SCORE, MAX_ABS_SCORE),
+    "history": (-MAX_ABS_SCORE, MAX_ABS_SCORE),
+    "groups": (-COLUMN_LIMIT, COLUMN_LIMIT),
+    "weights": (0.0, 1e292),  # the largest weight and the largest prior: sums are finite
+    "moments": (-1e300, 1e300),
+}
+_GROUP_COUNTS = ("completion_count", "total_squared", "scheduled_count", "tasks")
 _COUNTER_LIMIT = 2**53  # no run counts further, and float64 columns hold every number below it
 _INTEGERS = ("task_id", "completion_count", "scheduled_count", "is_active", LABEL)
 
@@ -113,18 +125,15 @@ def checked(state: Any, layout: TableLayout) -> dict[str, Any]:
     """The arrays of a saved pool. Raises ValueError as :func:`fitted` does, but for want of
     room."""
     _check_form(state)
-    _check_counters(state, layout)
-    try:
-        arrays = {name: np.asarray(state[name], dtype) for name, dtype in _ARRAYS.items()}
-    except (TypeError, ValueError, OverflowError) as error:
-        raise _wrong(f"a field does not hold numbers ({error})") from None
+    arrays = {name: _array(name, state[name], dtype) for name, dtype in _ARRAYS.items()}
+    _check_counters(state["counters"], state["max_tasks"], len(arrays["moments"]))
     names, n = list(state["columns"]), int(state["max_tasks"])
     retired = min(state["counters"]["invalid"], MAX_RETIRED)
     for name, shape in (
         ("rows", (n, len(names))),
         ("groups", (len(state["group_names"]), GROUP_WORDS)),
         ("weights", (n,)),
-        ("moments", (len(arrays["moments"]), NUM_MOMENTS)),
+        ("moments", (-(-n // BLOCK), NUM_MOMENTS)),
         ("history", (max(1, arrays["history"].size),)),
         ("retired", (retired,)),
         ("score_range", (2,)),
@@ -132,8 +141,24 @@ def checked(state: Any, layout: TableLayout) -> dict[str, Any]:
         if arrays[name].shape != shape:
             raise _wrong(f"{name} has shape {arrays[name].shape}, expected {shape}")
     _check_numbers(arrays)
-    _check_columns(arrays["rows"], names, layout, len(state["group_names"]))
+    _check_columns(arrays["rows"], names, layout, state)
     return arrays
+
+
+def _array(name: str, value: Any, dtype: Any) -> np.ndarray:
+    """The value as an array of this dtype, if all of its numbers are the same in it."""
+    try:
+        found = np.asarray(value)
+    except ValueError:  # lists of unequal lengths
+        raise _wrong(f"{name} is no array") from None
+    if not found.ndim or (found.size and found.dtype.kind not in "iuf"):
+        raise _wrong(f"{name} is no array of numbers: {value!r:.60}")
+    if dtype is np.int64 and found.size:
+        good = (found >= 0) & (found <= MAX_TASK_ID)
+        good &= np.floor(np.where(good, found, 0)) == np.where(good, found, 0)
+        if not good.all():
+            raise _wrong(f"{name} holds {found[~good][0]}, not an integer from 0 to {MAX_TASK_ID}")
+    return found.astype(dtype)
 
 
 def _check_form(state: Any) -> None:
@@ -150,6 +175,10 @@ def _check_form(state: Any) -> None:
     groups, columns = state.get("group_names", []), state.get("columns", [])
     if not all(isinstance(name, str) for name in groups) or len(groups) > MAX_GROUPS:
         raise _wrong(f"group_names are at most {MAX_GROUPS} strings")
+    bad = [name for name in groups if name != name.encode(errors="replace").decode()]
+    bad += [name for name in groups if groups.count(name) > 1]
+    if bad:
+        raise _wrong(f"group_names holds {bad[0]!r:.60} twice, or it is no text")
     if not all(isinstance(name, str) for name in columns) or len(set(columns)) < len(columns):
         raise _wrong("columns are distinct strings")
     lacks = {"max_tasks", *dict(_LISTS), *_ARRAYS} - set(state)
@@ -163,41 +192,49 @@ def _check_form(state: Any) -> None:
         )
 
 
-def _check_counters(state: dict[str, Any], layout: TableLayout) -> None:
-    counters = state["counters"]
-    for name, value in {**counters, "max_tasks": state["max_tasks"]}.items():
+def _check_counters(counters: dict[str, Any], max_tasks: Any, blocks: int) -> None:
+    for name, value in {**counters, "max_tasks": max_tasks}.items():
         limit = 2**63 if name == "seed" else _COUNTER_LIMIT
         is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not is_integer or not 0 <= value < limit:
-            raise _wrong(f"{name} is {value!r}, not an integer from 0 to {limit - 1}")
+            raise _wrong(f"{name} is {value!r:.60}, not an integer from 0 to {limit - 1}")
     if counters["refreshed"] > counters["clock"]:
         raise _wrong(f"refreshed is {counters['refreshed']}, later than clock, {counters['clock']}")
-    if counters["candidate"] > state["max_tasks"]:
+    if counters["candidate"] > max_tasks:
         raise _wrong(f"candidate is {counters['candidate']}, outside the pool")
-    blocks = len(state["moments"])
     if not (counters["cursor"] < max(1, blocks) and counters["stale"] <= blocks):
         raise _wrong(f"cursor or stale point outside its {blocks} blocks")
 
 
 def _check_numbers(arrays: dict[str, Any]) -> None:
-    least = {"weights": 0.0}
-    for name in ("score_range", "groups", "weights", "moments", "history"):
-        values, low = arrays[name], least.get(name, -np.inf)
-        if not (np.isfinite(values) & (values >= low)).all():
-            raise _wrong(f"{name} holds a number that is not finite, or below {low:g}")
+    for name, (least, most) in _BOUNDS.items():
+        values = arrays[name]
+        good = (values >= least) & (values <= most)  # false for NaN
+        if not good.all():
+            raise _wrong(
+                f"{name} holds {values[~good].flat[0]}, not a number from {least:g} to {most:g}"
+            )
+    counts = arrays["groups"][:, [GROUP_FIELDS.index(name) for name in _GROUP_COUNTS]]
+    if (counts < 0.0).any():
+        raise _wrong(f"groups holds {counts.min()}, below 0")
     low, high = arrays["score_range"].tolist()
-    if not low < high:
-        raise _wrong(f"its range of scores, {low} to {high}, is empty")
+    if low > 0.0 or high < 1.0:
+        raise _wrong(f"its range of scores, {low} to {high}, does not hold that from 0 to 1")
 
 
 def _check_columns(
-    rows: np.ndarray, names: list[str], layout: TableLayout, num_groups: int
+    rows: np.ndarray, names: list[str], layout: TableLayout, state: dict[str, Any]
 ) -> None:
+    counters = state["counters"]
     active = rows[:, names.index("is_active")] != 0.0
     for name in [name for name in layout.names if name in names]:
         column, values = layout.column(name), rows[active, names.index(name)]
         is_group = name == LABEL or name.removeprefix("slice_").isdigit()
-        high = num_groups - 1 if is_group else column.high
+        high = column.high
+        if is_group:
+            high = len(state["group_names"]) - 1
+        elif column.is_clock:
+            high = counters["clock"]
         good = np.isfinite(values) & (values >= column.low) & (values <= high)
         if is_group or name in _INTEGERS:
             good &= values == np.floor(np.where(np.isfinite(values), values, 0.0))
@@ -208,6 +245,12 @@ def _check_columns(
     ids = np.sort(rows[active, names.index("task_id")])
     if (ids[1:] == ids[:-1]).any():
         raise _wrong("its task ids are not distinct")
+    left = counters["evicted"] + counters["invalid"]
+    if counters["created"] < left + len(ids):
+        raise _wrong(
+            f"created is {counters['created']}, fewer than its {len(ids)} tasks and the {left} "
+            "that were evicted or invalid"
+        )
 
 
 def _wrong(what: str) -> ValueError:
