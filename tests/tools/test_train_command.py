@@ -125,7 +125,7 @@ def test_training_leaves_a_complete_run_and_resumes(tmp_path: Path):
     assert config["trainer"]["total_timesteps"] == 2000
     assert config["made_with"]["metta-curriculum"]
 
-    for expected in ("steps    ", "reward   ", "16 created", "completed", "evicted", str(run_dir)):
+    for expected in ("steps    ", "reward   ", "4 created", "completed", "evicted", str(run_dir)):
         assert expected in output
     assert "epoch 1  128/2,000 steps (6%)" in output
 

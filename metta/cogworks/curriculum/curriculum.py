@@ -35,7 +35,11 @@ from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.population import Population
 from metta.cogworks.curriculum.resuming import for_changed_tasks
 from metta.cogworks.curriculum.sampling import lag_bound
-from metta.cogworks.curriculum.scores import validate_completion, validate_unscored
+from metta.cogworks.curriculum.scores import (
+    validate_completion,
+    validate_completions,
+    validate_unscored,
+)
 from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.stats import StatsLogger
 from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation, explained
@@ -46,7 +50,6 @@ from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_
 from metta.cogworks.curriculum.tasks.inputs import (
     checked_integer,
     instance,
-    listed,
     text,
 )
 
@@ -166,8 +169,7 @@ class Curriculum(StatsLogger):
 
     def update_tasks(self, task_ids: Iterable[int], scores: Iterable[float]) -> None:
         """Record several completions. All are checked before any is recorded."""
-        pairs = _same_length(task_ids, scores)
-        checked = [validate_completion(task_id, score) for task_id, score in pairs]
+        checked = validate_completions(task_ids, scores)
         self._complete_all([(self._family_id(task_id), score) for task_id, score in checked])
 
     @exclusive
@@ -340,6 +342,7 @@ class Curriculum(StatsLogger):
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
         saved, identity, algorithm = saved_identity(state), self.config.identity(), self.algorithm
         if changed_tasks and not same_family(saved, identity):
+            check_identity(saved, identity, of_family=False)
             generator, layout = self._generator, self.table.layout
             tasks = for_changed_tasks(state["algorithm"], saved, generator, self._num_ids, layout)
             state = {**state, "algorithm": tasks}
@@ -377,13 +380,6 @@ class Curriculum(StatsLogger):
                 "process: give its configuration an algorithm_config that creates it there"
             )
         return Curriculum, (self.config,)
-
-
-def _same_length(task_ids: Iterable[int], scores: Iterable[float]) -> list[tuple[int, float]]:
-    ids, values = listed("task_ids", task_ids, "task ids"), listed("scores", scores, "numbers")
-    if len(ids) != len(values):
-        raise ValueError(f"{len(ids)} task ids and {len(values)} scores: give one score per task")
-    return list(zip(ids, values, strict=True))
 
 
 def _checked_config(

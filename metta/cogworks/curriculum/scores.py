@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
-from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, number
+from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, listed, number
 
 
 def validate_score(task_id: object, score: object) -> float:
@@ -61,3 +62,14 @@ def _as_float(task_id: object, score: Any) -> float:
         except (TypeError, ValueError):
             pass
     raise ValueError(f"score {score!r:.60} of task {task_id} is not a number: send a finite float")
+
+
+def validate_completions(
+    task_ids: Iterable[int], scores: Iterable[float]
+) -> list[tuple[int, float]]:
+    """Ids and scores in pairs, each as :func:`validate_completion` has it. Raises TypeError or
+    ValueError for what are no lists, or not equally many."""
+    ids, values = listed("task_ids", task_ids, "task ids"), listed("scores", scores, "numbers")
+    if len(ids) != len(values):
+        raise ValueError(f"{len(ids)} task ids and {len(values)} scores: give one score per task")
+    return [validate_completion(*pair) for pair in zip(ids, values, strict=True)]
