@@ -13,16 +13,10 @@ import pytest
 from tests import structure
 
 ROOT = Path(__file__).resolve().parents[1]
-ISSUE_10 = "TEMPORARY, until the branch that rewrites it is merged: delete"
 
-MODULE_EXCEPTIONS = {
-    "metta/cogworks/curriculum/task_config.py": ISSUE_10,
-    "metta/cogworks/curriculum/task_generator.py": ISSUE_10,
-}
+MODULE_EXCEPTIONS: dict[str, str] = {}
 FUNCTION_EXCEPTIONS: dict[str, str] = {}
-IMPORT_EXCEPTIONS = {
-    "metta.cogworks.curriculum.task_generator -> metta.cogworks.curriculum.curriculum": ISSUE_10,
-}
+IMPORT_EXCEPTIONS: dict[str, str] = {}
 
 
 # The tree

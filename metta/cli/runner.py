@@ -27,7 +27,7 @@ from metta.cli.settings import (
     split_arguments,
     told,
 )
-from metta.rl.trust import trusting
+from metta.cogworks.curriculum.tasks.class_paths import trusting
 from metta.tools.base import Tool
 from metta.tools.command import CommandTool
 from metta.usage import ReportedError, UsageError, nearest

@@ -12,10 +12,10 @@ from mettagrid.policy.policy import MultiAgentPolicy
 from mettagrid.policy.policy_env_interface import PolicyEnvInterface
 from mettagrid.util.module import load_symbol
 
+from metta.cogworks.curriculum.tasks.class_paths import resolve_class
 from metta.rl.checkpoint import CheckpointError, SavedPolicy, read_policy
 from metta.rl.config import PolicyConfig
 from metta.rl.runs import TRUST_ON_COMMAND_LINE
-from metta.rl.trust import resolve_class
 from metta.sim.simulation import TrainablePolicy
 from metta.usage import UsageError
 

@@ -15,10 +15,10 @@ import torch
 import yaml
 
 from metta.cogworks.curriculum import CurriculumConfig
+from metta.cogworks.curriculum.tasks.class_paths import refuse_untrusted_types, trusting
 from metta.rl.checkpoint import latest_checkpoint
 from metta.rl.config import TrainingRun
 from metta.rl.files import FileError, write_whole
-from metta.rl.trust import refuse_untrusted_types, trusting
 from metta.usage import ReportedError, UsageError
 
 _CONFIG_WAY_OUT = (

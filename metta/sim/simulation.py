@@ -129,10 +129,11 @@ def draw_tasks(curriculum: CurriculumConfig, count: int, seed: int) -> Iterator[
     if curriculum.task_generator is None:
         raise ValueError("the curriculum has no task_generator: there are no tasks to play")
     generator = curriculum.task_generator.create()
+    num_ids = curriculum.num_ids(generator)
     random = np.random.default_rng(seed)
     drawn = refused = 0
     while drawn < count:
-        task_id = int(random.integers(curriculum.max_task_id))
+        task_id = int(random.integers(num_ids))
         map_seed = int(random.integers(EVALUATION_SEEDS.start, EVALUATION_SEEDS.stop))
         try:
             config = generator.get_task(task_id)
@@ -190,6 +191,13 @@ def make_env(task: Task) -> Any:
     return MettaGridPufferEnv(Simulator(), task.config)
 
 
+def _how_many(curriculum: CurriculumConfig) -> str:
+    count = curriculum.task_generator.create().num_variants if curriculum.task_generator else None
+    if count is None:
+        return "tasks drawn at random (num_variants is None)"
+    return f"one of {count:,} tasks (num_variants)"
+
+
 def describe_environment(curriculum: CurriculumConfig) -> str:
     """Build one environment of the curriculum and say what it is. Loads neither torch nor
     PufferLib."""
@@ -200,7 +208,8 @@ def describe_environment(curriculum: CurriculumConfig) -> str:
         return (
             f"{simulation.num_agents} agents on {simulation.map_width} x {simulation.map_height} "
             f"cells, {num_actions} "
-            f"actions, episodes of {task.config.game.max_steps} steps, task label {task.label!r}"
+            f"actions, episodes of {task.config.game.max_steps} steps, task label {task.label!r}, "
+            f"{_how_many(curriculum)}"
         )
     finally:
         simulation.close()

@@ -32,11 +32,16 @@ def check_tasks(curriculum: CurriculumConfig, key: str) -> None:
     anything starts.
 
     Raises:
-        UsageError: it cannot be made; the message begins with ``key``, where the curriculum stands.
+        UsageError: it cannot be made, or has fewer tasks than ``max_task_id`` says; the message
+            begins with ``key``, where the curriculum stands.
     """
     if curriculum.task_generator is None:
         return
     try:
-        curriculum.task_generator.create()
-    except ValueError as error:
+        generator = curriculum.task_generator.create()
+    except (ValueError, TypeError) as error:
         raise UsageError(f"{key}.task_generator: {error}") from error
+    try:
+        curriculum.num_ids(generator)
+    except ValueError as error:
+        raise UsageError(f"{key}: {error}") from error

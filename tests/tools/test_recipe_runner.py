@@ -245,6 +245,10 @@ def test_usage_errors(
             ["has no network to train: use one of lstm"],
         ),
         (
+            ["training_env.curriculum.max_task_id=1000"],
+            ["training_env.curriculum: max_task_id=1000 is more than the task generator has tasks"],
+        ),
+        (
             ["training_env.curriculum.task_generator.buckets.game.foo=[1]"],
             ["training_env.curriculum.task_generator: ", "game.foo"],
         ),
@@ -395,6 +399,7 @@ def test_a_dry_run_builds_one_environment_and_no_run(
     status, out, _ = run(capsys, RECIPE, "--dry-run")
     assert status == 0
     assert out.startswith("small_recipe.train: 2 agents on ")
+    assert out.rstrip().endswith("tasks (num_variants)")
     assert list(tmp_path.iterdir()) == []
 
 

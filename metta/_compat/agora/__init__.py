@@ -62,6 +62,7 @@ from metta.cogworks.curriculum import (
     list_sessions,
     merge,
     single_task,
+    trusting,
 )
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ __all__ = [
     "list_sessions",
     "merge",
     "single_task",
+    "trusting",
 ]
 
 

@@ -55,11 +55,11 @@ from metta.cogworks.curriculum.stats import (
     StatsLogger,
     gini,
 )
-from metta.cogworks.curriculum.task_config import TaskConfig
 from metta.cogworks.curriculum.task_generator import (
     BucketedTaskGenerator,
     SingleTaskGenerator,
     Span,
+    TaskConfig,
     TaskDescription,
     TaskGenerator,
     TaskGeneratorConfig,
@@ -69,6 +69,7 @@ from metta.cogworks.curriculum.task_generator import (
     env_curriculum,
     merge,
     single_task,
+    trusting,
 )
 from metta.cogworks.curriculum.task_tracker import (
     CentralizedTaskTracker,
@@ -136,6 +137,7 @@ __all__ = [
     "list_sessions",
     "merge",
     "single_task",
+    "trusting",
 ]
 
 

@@ -4,13 +4,11 @@ one."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
 
-from metta.cogworks.curriculum.pool.backends import TASK_STRUCT_SIZE
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
@@ -21,73 +19,18 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.pool.saved import fitted
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import group_totals
+from metta.cogworks.curriculum.pool_config import PoolConfig
 from metta.cogworks.curriculum.sampling import lag_bound
-from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS, checked_session_id
 from metta.cogworks.curriculum.stats import SliceAnalyzer, StatsLogger, gini, with_prefix
-from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.tasks.ids import validate_task_ids
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, instance
 
 ALL_SLOTS = slice(None)
 
 
-class CurriculumAlgorithmConfig(StrictConfig, ABC):
-    """What every algorithm is told about the pool it works on."""
-
-    num_active_tasks: int = Field(
-        default=1000, ge=1, description="capacity of the pool, in tasks; the guide's default"
-    )
-    use_shared_memory: bool = Field(
-        default=True, description="share the pool with every process of the session"
-    )
-    session_id: Annotated[str, AfterValidator(checked_session_id)] | None = Field(
-        default=None, description="name of the shared pool; None: a new one"
-    )
-    task_struct_size: int = Field(
-        default=TASK_STRUCT_SIZE,
-        ge=TASK_STRUCT_SIZE,
-        description="float64 a row shows; those beyond 13 are the user's",
-    )
-    completion_history_size: int = Field(
-        default=1000, ge=1, description="scores that mean_recent_score averages"
-    )
-    task_tracker_ema_alpha: float = Field(
-        default=0.02,
-        gt=0,
-        le=1,
-        description="weight of the latest score in reward_ema and ema_squared; the guide's default",
-    )
-    task_default_success_threshold: float = Field(
-        default=0.5, description="score from which a completion is a success"
-    )
-    task_default_generator_type: float = Field(
-        default=0.0, description="number stored with every task"
-    )
-    memory: int = Field(
-        default=25,
-        ge=1,
-        description="completions that the success rate looks back on, as the exponential average "
-        "with α = 2/(memory + 1), whose centre of mass is that of the window; the guide's default",
-    )
-    max_slice_axes: int = Field(
-        default=3, ge=0, le=16, description="buckets whose values are followed; the guide's default"
-    )
-    enable_detailed_slice_logging: bool = Field(
-        default=False, description="report statistics per bucket value"
-    )
-    lock_timeout_seconds: float = Field(
-        default=LOCK_TIMEOUT_SECONDS,
-        gt=0,
-        description="of waiting for the pool's lock, until LockTimeoutError names who keeps it",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_old_names(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "max_memory_tasks" in data:
-            raise ValueError(
-                "max_memory_tasks no longer exists: the capacity of the pool is num_active_tasks"
-            )
-        return data
+class CurriculumAlgorithmConfig(PoolConfig, ABC):
+    """What every algorithm is told about the pool it works on, and how one is made."""
 
     @abstractmethod
     def algorithm_type(self) -> str:
@@ -96,35 +39,6 @@ class CurriculumAlgorithmConfig(StrictConfig, ABC):
     @abstractmethod
     def create(self, num_tasks: int) -> CurriculumAlgorithm:
         """The algorithm, on a pool opened as configured."""
-
-    def make_tracker(
-        self,
-        columns: Sequence[Column] = (),
-        max_tasks: int | None = None,
-        identity: Mapping[str, Any] | None = None,
-    ) -> TaskTracker:
-        """The pool as configured, with these columns beside the documented ones.
-
-        Args:
-            columns: what the algorithm and its parts declare.
-            max_tasks: capacity where it is less than ``num_active_tasks``.
-            identity: see :class:`~metta.cogworks.curriculum.task_tracker.TaskTracker`.
-        """
-        return TaskTracker(
-            max_memory_tasks=self.num_active_tasks if max_tasks is None else max_tasks,
-            ema_alpha=self.task_tracker_ema_alpha,
-            session_id=self.session_id if self.use_shared_memory else None,
-            use_shared_memory=self.use_shared_memory,
-            task_struct_size=self.task_struct_size,
-            completion_history_size=self.completion_history_size,
-            default_success_threshold=self.task_default_success_threshold,
-            default_generator_type=self.task_default_generator_type,
-            columns=columns,
-            slice_axes=self.max_slice_axes,
-            success_alpha=2.0 / (self.memory + 1.0),
-            identity=identity,
-            lock_timeout_seconds=self.lock_timeout_seconds,
-        )
 
 
 class CurriculumAlgorithm(StatsLogger, ABC):
@@ -159,10 +73,11 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         task_tracker: TaskTracker | None = None,
     ):
         super().__init__()
-        self.num_tasks = num_tasks
+        self.num_tasks = checked_integer("num_tasks", num_tasks, 0)
         if hypers is None:
             hypers = DiscreteRandomConfig(num_active_tasks=max(1, num_tasks))
-        self.hypers = hypers
+        way_out = "give a configuration such as DiscreteRandomConfig"
+        self.hypers = instance("hypers", hypers, CurriculumAlgorithmConfig, way_out)
         self._task_tracker: TaskTracker | None = None
         self._table: TaskTable | None = None
         if task_tracker is not None:
@@ -174,6 +89,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         Raises:
             KeyError: the pool lacks a declared column.
         """
+        instance("task_tracker", task_tracker, TaskTracker, "give one, or None to have one made")
         for column in self.columns:
             task_tracker.table.offset(column.name)
         self._task_tracker, self._table = task_tracker, task_tracker.table
@@ -376,7 +292,7 @@ class DiscreteRandomCurriculum(CurriculumAlgorithm):
 
     def score_tasks(self, task_ids: list[int]) -> dict[int, float]:
         """1 for every task."""
-        return dict.fromkeys(task_ids, 1.0)
+        return dict.fromkeys(validate_task_ids(task_ids), 1.0)
 
     def recommend_eviction(self, task_ids: list[int]) -> int | None:
         """None: no task leaves."""

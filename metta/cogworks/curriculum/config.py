@@ -10,12 +10,22 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_v
 
 from metta.cogworks.curriculum.algorithm import CurriculumAlgorithmConfig, DiscreteRandomConfig
 from metta.cogworks.curriculum.strict_config import StrictConfig
-from metta.cogworks.curriculum.task_config import class_path, resolve_class
-from metta.cogworks.curriculum.task_generator import AnyTaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class
+from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, text
+
+DEFAULT_NUM_IDS = 1_000_000
+"""Of a family of tasks that cannot be counted: the guide's."""
 
 
 def _load_algorithm(value: Any) -> Any:
-    if isinstance(value, dict) and "type" in value:
+    if isinstance(value, dict):
+        if not isinstance(value.get("type"), str):
+            raise ValueError(
+                f"algorithm_config={value!r:.60} does not say what it configures: give its class "
+                "path as 'type', or an object such as LearningProgressConfig()"
+            )
         data = dict(value)
         return resolve_class(data.pop("type"), CurriculumAlgorithmConfig).model_validate(data)
     return value
@@ -44,14 +54,20 @@ class CurriculumConfig(StrictConfig):
         default=None,
         description="makes the environment of a task id; None: the environment is the id itself",
     )
-    max_task_id: int = Field(
-        default=1_000_000,
+    max_task_id: int | None = Field(
+        default=None,
         ge=1,
         le=2**53,
-        description="task ids are drawn from 0 to max_task_id - 1",
+        description="task ids are drawn from 0 to max_task_id - 1; None: as many as the family of "
+        "tasks has variants, or 1,000,000 where they cannot be counted",
     )
     num_active_tasks: int | None = Field(
-        default=None, ge=1, description="capacity of the pool; None: the algorithm's"
+        default=None,
+        ge=1,
+        le=MAX_SIZE,
+        exclude=True,  # it is written once, in the algorithm's configuration
+        description="capacity of the pool; None: the algorithm's. The pool has at most as many "
+        "rows as there are task ids",
     )
     algorithm_config: AnyAlgorithmConfig | None = Field(
         default=None, description="None: uniform sampling"
@@ -68,6 +84,8 @@ class CurriculumConfig(StrictConfig):
         algorithm, own = self.algorithm_config, self.num_active_tasks
         if algorithm is None:
             algorithm = DiscreteRandomConfig()
+        if own is None:
+            self.model_fields_set.discard("num_active_tasks")  # None is as good as nothing
         if own is not None and own != algorithm.num_active_tasks:
             if "num_active_tasks" in algorithm.model_fields_set:
                 raise ValueError(
@@ -82,6 +100,31 @@ class CurriculumConfig(StrictConfig):
         object.__setattr__(self, "algorithm_config", algorithm)
         object.__setattr__(self, "num_active_tasks", algorithm.num_active_tasks)
         return self
+
+    @property
+    def has_given_capacity(self) -> bool:
+        """Whether ``num_active_tasks`` was given, here or in the algorithm's configuration."""
+        given = self.model_fields_set | self.algorithm.model_fields_set
+        return "num_active_tasks" in given
+
+    def num_ids(self, generator: TaskGenerator[Any] | None) -> int:
+        """How many task ids there are.
+
+        Args:
+            generator: what ``task_generator`` makes.
+
+        Raises:
+            ValueError: ``max_task_id`` is more than the generator has tasks.
+        """
+        variants = None if generator is None else generator.num_variants
+        if self.max_task_id is None:
+            return DEFAULT_NUM_IDS if variants is None else variants
+        if variants is not None and self.max_task_id > variants:
+            raise ValueError(
+                f"max_task_id={self.max_task_id} is more than the task generator has tasks: its "
+                f"num_variants is {variants}. Leave max_task_id out, or give at most {variants}"
+            )
+        return self.max_task_id
 
     @property
     def algorithm(self) -> CurriculumAlgorithmConfig:
@@ -100,6 +143,7 @@ class CurriculumConfig(StrictConfig):
 
     def with_session(self, session_id: str) -> CurriculumConfig:
         """The same curriculum on the pool shared under that name."""
+        text("session_id", session_id)
         algorithm = self.algorithm.model_copy(
             update={"session_id": session_id, "use_shared_memory": True}
         )
@@ -130,6 +174,20 @@ class CurriculumConfig(StrictConfig):
         curriculum's module says so itself."""
         cls._maker = maker
 
+
+def _to_curriculum(
+    task_generator: TaskGeneratorConfig,
+    num_active_tasks: int | None,
+    algorithm_config: CurriculumAlgorithmConfig | None,
+) -> CurriculumConfig:
+    return CurriculumConfig(
+        task_generator=task_generator,
+        num_active_tasks=num_active_tasks,
+        algorithm_config=algorithm_config,
+    )
+
+
+TaskGeneratorConfig.curriculum_made_by(_to_curriculum)
 
 _WITHOUT_MEANING = {
     "num_active_tasks",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 from collections.abc import Callable, Hashable, Iterable
 from numbers import Real
 from typing import Any, Self
@@ -22,21 +23,29 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomCurriculum,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
-from metta.cogworks.curriculum.config_stock import ConfigStock
 from metta.cogworks.curriculum.identity import check_identity
-from metta.cogworks.curriculum.pool.backends import TaskState, checked_integer
+from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.population import Population
 from metta.cogworks.curriculum.sampling import lag_bound
-from metta.cogworks.curriculum.scores import MAX_ABS_SCORE, validate_completion
+from metta.cogworks.curriculum.scores import validate_completion
 from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.stats import StatsLogger
 from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation, explained
 from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
-from metta.cogworks.curriculum.tasks.ids import validate_task_id
+from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
+from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
+from metta.cogworks.curriculum.tasks.inputs import (
+    MAX_ABS_SCORE,
+    checked_integer,
+    instance,
+    listed,
+    number,
+    text,
+)
 
 __all__ = [
     "Curriculum",
@@ -51,6 +60,9 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
+
+MOST_TASKS_AT_ONCE = 1_000_000
+"""Of one call: the pool is locked meanwhile, for a few seconds."""
 
 
 class Curriculum(StatsLogger):
@@ -78,15 +90,16 @@ class Curriculum(StatsLogger):
         self._own_algorithm = algorithm is None
         if algorithm is None and config.algorithm.use_shared_memory and config.session_id is None:
             config = config.with_session(new_session_id())
-        self.config = config
         generator = config.task_generator
         self._generator: TaskGenerator[Any] | None = generator.create() if generator else None
+        self._num_ids = config.num_ids(self._generator)
+        config = config.model_copy(update={"max_task_id": self._num_ids})
+        self.config = config
         # Configurations for environments to play; None where a task's configuration is not what the
         # generator makes.
-        self.configs: ConfigStock | None = None
+        self.configs: ConfigCache | None = None
         if self._generator is not None and type(self).build is Curriculum.build:
-            self.configs = ConfigStock(self._generator)
-        self._num_ids = config.max_task_id
+            self.configs = ConfigCache(self._generator)
         self.algorithm = self._opened(config) if algorithm is None else algorithm
         self.tracker: TaskTracker = self.algorithm.task_tracker
         self.table: TaskTable = self.tracker.table
@@ -102,6 +115,13 @@ class Curriculum(StatsLogger):
         if not algorithm.is_bound:
             identity = {**config.identity(), "seed": config.seed}
             capacity = min(hypers.num_active_tasks, self._num_ids)
+            is_worker = multiprocessing.parent_process() is not None
+            if capacity < hypers.num_active_tasks and config.has_given_capacity and not is_worker:
+                _LOG.warning(
+                    "num_active_tasks=%d is more than there are tasks: the pool holds all %d",
+                    hypers.num_active_tasks,
+                    capacity,
+                )
             algorithm.bind(hypers.make_tracker(algorithm.columns, capacity, identity))
         return algorithm
 
@@ -118,8 +138,8 @@ class Curriculum(StatsLogger):
 
     @exclusive
     def get_tasks(self, n: int) -> list[CurriculumTask]:
-        """``n`` tasks, drawn independently."""
-        n = checked_integer("n", n, 0)
+        """``n`` tasks, at most a million, drawn independently."""
+        n = checked_integer("n", n, 0, MOST_TASKS_AT_ONCE)
         return [CurriculumTask(self, self._population.draw()) for _ in range(n)]
 
     @exclusive
@@ -137,22 +157,19 @@ class Curriculum(StatsLogger):
     def complete_and_draw(self, task: CurriculumTask, score: float) -> CurriculumTask:
         """:meth:`update_task_performance` of ``task``, then :meth:`get_task`, in one access to the
         pool. A completion that was recorded stays so when the draw fails."""
-        if not isinstance(task, CurriculumTask):
-            raise TypeError(
-                f"task={task!r} is a {type(task).__name__}, not a CurriculumTask: give what "
-                "get_task() returned"
-            )
+        instance("task", task, CurriculumTask, "give what get_task() returned")
         self.update_task_performance(task.task_id, score)
         return self.get_task()
 
-    @exclusive
     def update_tasks(self, task_ids: Iterable[int], scores: Iterable[float]) -> None:
         """Record several completions. All are checked before any is recorded."""
         pairs = _same_length(task_ids, scores)
         checked = [validate_completion(task_id, score) for task_id, score in pairs]
-        for task_id, _ in checked:
-            self._family_id(task_id)
-        for task_id, score in checked:
+        self._complete_all([(self._family_id(task_id), score) for task_id, score in checked])
+
+    @exclusive
+    def _complete_all(self, completions: list[tuple[int, float]]) -> None:
+        for task_id, score in completions:
             self._population.complete(task_id, score)
 
     def count_unscored(self, task_id: int, score: float) -> None:
@@ -163,7 +180,8 @@ class Curriculum(StatsLogger):
         other score: :meth:`update_task_performance` takes it.
         """
         task_id = self._family_id(validate_task_id(task_id))
-        if not isinstance(score, Real) or abs(score) < MAX_ABS_SCORE:
+        is_number = isinstance(score, Real) and not isinstance(score, bool)
+        if not is_number or abs(number(score)) < MAX_ABS_SCORE:
             raise ValueError(
                 f"score {score!r} of task {task_id} is no number that cannot be recorded: give NaN "
                 "or an infinite one, and any other to update_task_performance"
@@ -201,6 +219,7 @@ class Curriculum(StatsLogger):
         with ``reason``, when the last task is retired.
         """
         task_id = self._family_id(validate_task_id(task_id))
+        text("reason", reason)
         retired = self._population.retire(task_id, reason)
         if retired and self.table.header.active_count == 0:
             raise RuntimeError(
@@ -212,14 +231,17 @@ class Curriculum(StatsLogger):
 
     def build(self, task_id: int) -> Any:
         """The environment configuration of a task id: a new object at every call."""
+        task_id = self._family_id(validate_task_id(task_id))
         return task_id if self._generator is None else self._generator.get_task(task_id)
 
     def label_of(self, task_id: int) -> str:
         """Label of a task id."""
+        task_id = self._family_id(validate_task_id(task_id))
         return "" if self._generator is None else self._generator.get_label(task_id)
 
     def bucket_values_of(self, task_id: int) -> dict[str, Any]:
         """Bucket values of a task id."""
+        task_id = self._family_id(validate_task_id(task_id))
         return {} if self._generator is None else self._generator.get_bucket_values(task_id)
 
     def state_of(self, task_id: int) -> TaskState | None:
@@ -238,7 +260,7 @@ class Curriculum(StatsLogger):
         None: all in the pool."""
         wanted = None
         if task_ids is not None:
-            wanted = [self._family_id(validate_task_id(task_id)) for task_id in task_ids]
+            wanted = [self._family_id(task_id) for task_id in validate_task_ids(task_ids)]
         self._prepare_draws()
         copy = snapshot(self.table, ("task_id", "is_active"))
         active = copy.active()
@@ -324,12 +346,7 @@ class Curriculum(StatsLogger):
     def forget_in_flight(self) -> None:
         """Nothing is in flight: each task was scheduled as often as it was completed. For a trainer
         that has loaded a state, whose episodes in flight are lost."""
-        table = self.table
-        scheduled, completed = table.column("scheduled_count"), table.column("completion_count")
-        lost = np.flatnonzero(scheduled != completed)
-        for slot in lost.tolist():
-            table.changes.note(slot)
-        scheduled[lost] = completed[lost]
+        self._population.forget_in_flight()
 
     def close(self) -> None:
         """Let go of the pool; the last process out removes it. Idempotent."""
@@ -360,7 +377,7 @@ class Curriculum(StatsLogger):
 
 
 def _same_length(task_ids: Iterable[int], scores: Iterable[float]) -> list[tuple[int, float]]:
-    ids, values = list(task_ids), list(scores)
+    ids, values = listed("task_ids", task_ids, "task ids"), listed("scores", scores, "numbers")
     if len(ids) != len(values):
         raise ValueError(f"{len(ids)} task ids and {len(values)} scores: give one score per task")
     return list(zip(ids, values, strict=True))
@@ -371,16 +388,11 @@ def _checked_config(
 ) -> CurriculumConfig:
     if isinstance(config, CurriculumAlgorithmConfig):
         config = CurriculumConfig(algorithm_config=config)
-    if not isinstance(config, CurriculumConfig):
-        raise TypeError(
-            f"config={config!r} is a {type(config).__name__}: give a CurriculumConfig, or an "
-            "algorithm's configuration such as LearningProgressConfig"
-        )
-    if algorithm is not None and not isinstance(algorithm, CurriculumAlgorithm):
-        raise TypeError(
-            f"algorithm={algorithm!r} is a {type(algorithm).__name__}: give a CurriculumAlgorithm, "
-            "or None for the configured one"
-        )
+    way_out = "give one, or an algorithm's configuration such as LearningProgressConfig"
+    instance("config", config, CurriculumConfig, way_out)
+    if algorithm is not None:
+        way_out = "give one, or None for the configured one"
+        instance("algorithm", algorithm, CurriculumAlgorithm, way_out)
     if seed is None:
         return config
     return CurriculumConfig.model_validate({**dict(config), "seed": seed})

@@ -28,7 +28,7 @@ from metta.cogworks.curriculum.scores import MAX_ABS_SCORE
 from metta.cogworks.curriculum.sessions import SessionClosedError
 
 if TYPE_CHECKING:
-    from metta.cogworks.curriculum.config_stock import Loan
+    from metta.cogworks.curriculum.tasks.config_cache import Lease
 
 MAX_ATTEMPTS = 1000
 """Invalid tasks in a row before giving up: one full pool of the default size, a few seconds of
@@ -150,7 +150,7 @@ class CurriculumEnv(PufferEnv):
         self._seed: int | None = None
         self._episode: _Episode | None = None
         # The configuration that the environment has, between two episodes too.
-        self._loan: Loan | None = None
+        self._lease: Lease | None = None
 
     @property
     def env(self) -> Any:
@@ -209,11 +209,11 @@ class CurriculumEnv(PufferEnv):
         reason: Exception | None = None
         for _ in range(self._max_attempts):
             task = self._curriculum.get_task()
-            loan = None
+            lease = None
             try:
                 if configs is not None:
-                    loan = configs.lend(task.task_id)
-                self._apply_task(self._env, task.get_env_cfg() if loan is None else loan[0])
+                    lease = configs.acquire(task.task_id)
+                self._apply_task(self._env, task.get_env_cfg() if lease is None else lease[0])
                 outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
             except REFUSALS as error:
                 _forget_closed_simulation(self._env)
@@ -221,9 +221,9 @@ class CurriculumEnv(PufferEnv):
                 reason = error
                 continue
             self._episode = self._new_episode(task)
-            last, self._loan = self._loan, loan
+            last, self._lease = self._lease, lease
             if configs is not None and last is not None:
-                configs.take_back(last)
+                configs.release(last)
             reason = None  # whose traceback refers to this frame, and so to the configuration
             return outcome
         raise InvalidTasksError(
@@ -313,7 +313,7 @@ _OWN_NAMES = frozenset(
         "_curriculum",
         "_env",
         "_episode",
-        "_loan",
+        "_lease",
         "_max_attempts",
         "_read_rewards",
         "_read_stats",

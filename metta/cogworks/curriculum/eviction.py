@@ -20,6 +20,9 @@ from metta.cogworks.curriculum.pool.layout import (
 )
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.sampling import lag_bound
+from metta.cogworks.curriculum.scorer import MAX_FACTOR
+from metta.cogworks.curriculum.tasks.ids import validate_task_ids
+from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE
 from metta.cogworks.curriculum.weighing import SamplingConfig
 
 
@@ -36,15 +39,19 @@ class EvictionConfig(SamplingConfig):
     eviction_worth_ratio: float = Field(
         default=0.5,
         ge=0,
+        le=MAX_FACTOR,
         description="with a scorer that knows what an unseen task is worth, a task leaves only if "
         "it is worth at most this share of one; without it, tasks that are being learned leave too "
         "(docs/evidence.md)",
     )
     min_presentations_for_eviction: int = Field(
-        default=5, ge=1, description="completions before a task may leave"
+        default=5, ge=1, le=MAX_SIZE, description="completions before a task may leave"
     )
     sample_threshold: int = Field(
-        default=10, ge=1, description="completions before a task may leave; the guide's name"
+        default=10,
+        ge=1,
+        le=MAX_SIZE,
+        description="completions before a task may leave; the guide's name",
     )
 
     def eviction_samples(self) -> int:
@@ -136,7 +143,7 @@ def measured_progress(
 
     ``task_ids``: which are asked for; None: all.
     """
-    ids = table.task_ids().tolist() if task_ids is None else task_ids
+    ids = table.task_ids().tolist() if task_ids is None else validate_task_ids(task_ids)
     slots = {task_id: slot for task_id in ids if (slot := table.find(task_id)) >= 0}
     rows = {task_id: table.row(slot) for task_id, slot in slots.items()}
     return {i: row[LP_SCORE] for i, row in rows.items() if row[COMPLETION_COUNT] >= samples}

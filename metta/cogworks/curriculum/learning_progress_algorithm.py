@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from metta.cogworks.curriculum.algorithm import (
     ALL_SLOTS,
@@ -22,33 +22,30 @@ from metta.cogworks.curriculum.algorithm import (
     CurriculumAlgorithmConfig,
 )
 from metta.cogworks.curriculum.eviction import Eviction, EvictionConfig, measured_progress
-from metta.cogworks.curriculum.lp_scorers import (
-    BasicLPScorer,
-    BidirectionalLPScorer,
-    ColumnScorer,
-    LearnabilityScorer,
-    LPScorer,
-    SignedLPScorer,
+from metta.cogworks.curriculum.known_scorers import (
+    SCORERS,
+    path_of,
+    scorer_class,
+    scorer_name,
+    scorer_path,
 )
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, LP_SCORE, TASK_ID, Column
 from metta.cogworks.curriculum.pool.saved import begun_anew
-from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
-from metta.cogworks.curriculum.scores import validate_score
+from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer
+from metta.cogworks.curriculum.scores import validate_completion, validate_score
 from metta.cogworks.curriculum.stats import CacheCoordinator, LiveSlices, LPStatsAggregator
-from metta.cogworks.curriculum.task_config import class_path, resolve_class
+from metta.cogworks.curriculum.task import CurriculumTask
 from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.tasks.ids import (
+    MAX_TASK_ID,
+    validate_task_id,
+    validate_task_ids,
+)
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, instance
 from metta.cogworks.curriculum.weighing import LOCAL_REFRESH_PERIOD, Weighing
 
 _LOG = logging.getLogger(__name__)
-
-SCORERS: dict[str, type[LPScorer]] = {
-    "posterior": PosteriorLPScorer,
-    "bidirectional": BidirectionalLPScorer,
-    "signed": SignedLPScorer,
-    "basic": BasicLPScorer,
-    "learnability": LearnabilityScorer,
-}
 
 
 class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
@@ -70,21 +67,14 @@ class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
         "or clipped to [0, 1], which makes every progress above 1 none",
     )
 
+    # What `scorer` names. A worker process gets it with the pickled configuration, and so imports
+    # its module, which the name alone would not.
+    _scorer_class: type[LPScorer] | None = PrivateAttr(default=None)
+
     @field_validator("scorer", mode="before")
     @classmethod
     def _scorer_path(cls, value: Any) -> Any:
-        if isinstance(value, type) and issubclass(value, LPScorer):
-            return next(
-                (name for name, known in SCORERS.items() if known is value), class_path(value)
-            )
-        if isinstance(value, str) and value and value not in SCORERS:
-            if "." not in value:
-                raise ValueError(
-                    f"scorer={value!r} does not exist: use {', '.join(SCORERS)} or a class path "
-                    "'module.Class'"
-                )
-            resolve_class(value, LPScorer)
-        return value
+        return scorer_path(value)
 
     @model_validator(mode="after")
     def _resolve_defaults(self) -> Self:
@@ -101,39 +91,31 @@ class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
             )
             object.__setattr__(self, "sampling", rule)
         object.__setattr__(self, "use_bidirectional", self.scorer == "bidirectional")
+        self._scorer_class = scorer_class(self.scorer)
         return self
 
     @classmethod
     def default(cls, **overrides: Any) -> LearningProgressConfig:
         """For most environments: looks back on about 10 completions. 256 tasks."""
-        return cls(
-            **{"num_active_tasks": 256, "ema_timescale": 0.1, "exploration_bonus": 0.1, **overrides}
-        )
+        return cls._preset({"ema_timescale": 0.1, "exploration_bonus": 0.1}, overrides)
 
     @classmethod
     def stable(cls, **overrides: Any) -> LearningProgressConfig:
         """For noisy environments: looks back on about 100 completions, explores more. 256 tasks."""
-        return cls(
-            **{
-                "num_active_tasks": 256,
-                "ema_timescale": 0.01,
-                "exploration_bonus": 0.15,
-                **overrides,
-            }
-        )
+        return cls._preset({"ema_timescale": 0.01, "exploration_bonus": 0.15}, overrides)
 
     @classmethod
     def fast_learning(cls, **overrides: Any) -> LearningProgressConfig:
         """For agents that learn fast: looks back on about 5 completions, explores less. 256
         tasks."""
-        return cls(
-            **{
-                "num_active_tasks": 256,
-                "ema_timescale": 0.2,
-                "exploration_bonus": 0.05,
-                **overrides,
-            }
-        )
+        return cls._preset({"ema_timescale": 0.2, "exploration_bonus": 0.05}, overrides)
+
+    @classmethod
+    def _preset(cls, fields: dict[str, Any], overrides: dict[str, Any]) -> LearningProgressConfig:
+        config = cls(**{"num_active_tasks": 256, **fields, **overrides})
+        if "num_active_tasks" not in overrides:
+            config.model_fields_set.discard("num_active_tasks")  # a default, to fit the family
+        return config
 
     def algorithm_type(self) -> str:
         """``"learning_progress"``."""
@@ -145,7 +127,9 @@ class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
 
     def make_scorer(self) -> LPScorer:
         """The scorer."""
-        kind = SCORERS.get(self.scorer) or resolve_class(self.scorer, LPScorer)
+        kind = self._scorer_class
+        if kind is None or self.scorer != path_of(kind):  # set past the validation
+            kind = scorer_class(self.scorer)
         return kind(self)
 
 
@@ -169,7 +153,9 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         scorer: LPScorer | None = None,
         task_tracker: TaskTracker | None = None,
     ):
+        instance("hypers", hypers, LearningProgressConfig, "give LearningProgressConfig()")
         self._scorer = hypers.make_scorer() if scorer is None else scorer
+        instance("scorer", self._scorer, LPScorer, "give one, or None for the configured one")
         self.columns: tuple[Column, ...] = tuple(self._scorer.columns)
         self._by_row = self._scorer if isinstance(self._scorer, ColumnScorer) else None
         self.uniform_share = hypers.rand_task_rate
@@ -244,7 +230,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
     @exclusive
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Record a completion; a task that is not tracked yet is tracked from now on."""
-        score = validate_score(task_id, score)
+        task_id, score = validate_completion(task_id, score)
         self.task_tracker.track_task_creation(task_id)
         slot = self.table.find(task_id)
         if slot >= 0:
@@ -253,6 +239,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
 
     def on_task_created(self, task: Any) -> None:
         """Track the task, where no curriculum does."""
+        instance("task", task, CurriculumTask, "give what a curriculum's get_task() returned")
         self.task_tracker.track_task_creation(task.task_id)
 
     def on_task_evicted(self, task_id: int) -> None:
@@ -266,7 +253,8 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
     def score_tasks(self, task_ids: list[int]) -> dict[int, float]:
         """Learning progress per task; 0.0 for tasks that are not tracked."""
         tracker = self.task_tracker
-        return {task_id: self._scorer.score_task(task_id, tracker) for task_id in task_ids}
+        ids = validate_task_ids(task_ids)
+        return {task_id: self._scorer.score_task(task_id, tracker) for task_id in ids}
 
     def get_learning_progress_score(
         self, task_id: int, tracker: TaskTracker | None = None
@@ -303,11 +291,13 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         ``criterion``: the ids it is compared with, or the least number of completions that it must
         have (it may not be below what measuring takes); the comparison is with the whole pool then.
         """
+        task_id = validate_task_id(task_id)
         samples, ids = self.hypers.eviction_samples(), None
-        if isinstance(criterion, int):
-            samples = max(criterion, self.hypers.min_samples_for_lp)
+        if isinstance(criterion, int | np.integer):
+            least = checked_integer("criterion", criterion, 0, MAX_TASK_ID)
+            samples = max(least, self.hypers.min_samples_for_lp)
         elif criterion is not None:
-            ids = list(criterion)
+            ids = validate_task_ids(criterion)
         scores = measured_progress(self.table, ids, samples)
         if task_id not in scores:
             return False
@@ -389,10 +379,3 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         declared = {column.name for column in self.columns}
         saved = set(state["tracker"]["columns"])
         return state.get("scorer") == scorer_name(self._scorer) and declared <= saved
-
-
-def scorer_name(scorer: LPScorer) -> str:
-    """The name of a scorer in saved states: that of the configuration, or the path of its class."""
-    kind = type(scorer)
-    path = f"{kind.__module__}.{kind.__qualname__}"
-    return next((name for name, known in SCORERS.items() if known is kind), path)

@@ -52,6 +52,7 @@ class Population:
         self._table: TaskTable = algorithm.table
         self._num_ids, self._seed = num_ids, seed
         self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
+        self._weighted = None if generator is None or generator.is_uniform else generator
         self._tells = algorithm.needs_task_events
         self._tasks = weakref.ref(tasks)
         hypers = algorithm.hypers
@@ -81,7 +82,7 @@ class Population:
         key = np.array([self._seed, _FILL_STREAM], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         ids = distinct(rng, min(table.layout.max_tasks, self._num_ids), self._num_ids)
-        table.fill(ids, np.ones(len(ids)), self._new)
+        table.fill(ids, self._weights_of(ids), self._new)
         for task_id in ids.tolist() if self._tells else ():
             self._tell_created(task_id)
 
@@ -111,7 +112,15 @@ class Population:
             self._algorithm.on_task_created(CurriculumTask(tasks, task_id))
 
     def _fields_of(self, task_id: int) -> dict[str, float]:
-        return {**self._new, PRIOR: 1.0}
+        return {**self._new, PRIOR: self._weight_of(task_id)}
+
+    def _weights_of(self, ids: np.ndarray) -> np.ndarray:
+        if self._weighted is None:
+            return np.ones(len(ids))
+        return np.array([self._weighted.sampling_weight(task_id) for task_id in ids.tolist()])
+
+    def _weight_of(self, task_id: int) -> float:
+        return 1.0 if self._weighted is None else self._weighted.sampling_weight(task_id)
 
     # -- an episode --------------------------------------------------------------------------------
 
@@ -157,6 +166,15 @@ class Population:
         reason = self._algorithm.complete(slot, task_id, score)
         if reason is not None:
             self.retire(task_id, reason)
+
+    def forget_in_flight(self) -> None:
+        """Count each task as scheduled as often as it was completed."""
+        table = self._table
+        scheduled, completed = table.column("scheduled_count"), table.column("completion_count")
+        lost = np.flatnonzero(scheduled != completed)
+        for slot in lost.tolist():
+            table.changes.note(slot)
+        scheduled[lost] = completed[lost]
 
     # -- refreshing --------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 Every function takes ``worth``, float64 of shape ``(n,)``, larger is better, and returns
 probabilities of the same shape that are at least 0 and sum to 1. With nothing to tell the tasks
-apart the result is uniform. ``n`` is at least 1.
+apart the result is uniform. ``n`` is at least 1. A ValueError names what is no finite number, or
+none that is allowed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, finite, vector
 
 
 class Moments(NamedTuple):
@@ -72,11 +75,13 @@ _MOST_WEIGHT = 1e280  # the same
 
 def uniform(n: int) -> np.ndarray:
     """p_i = 1/n."""
+    n = checked_integer("n", n, 1)
     return np.full(n, 1.0 / n)
 
 
 def z_scores(worth: np.ndarray) -> np.ndarray:
     """z_i = (w_i − mean(w)) / std(w); zeros where the spread is about 0."""
+    worth = _checked(worth)
     centred = worth - worth.mean()
     spread = np.sqrt(np.dot(centred, centred) / worth.size)
     if spread <= _FLAT * max(1.0, float(np.abs(worth).max())):
@@ -86,13 +91,14 @@ def z_scores(worth: np.ndarray) -> np.ndarray:
 
 def softmax(x: np.ndarray) -> np.ndarray:
     """p_i = exp(x_i) / Σ_j exp(x_j), computed from x − max(x)."""
+    x = _checked(x)
     e = np.exp(x - x.max())
     return e / e.sum()
 
 
 def zscore_softmax(worth: np.ndarray, amplification: float) -> np.ndarray:
     """p = softmax(amplification · z(w)): the pipeline of the module's documentation."""
-    return softmax(amplification * z_scores(worth))
+    return softmax(_at_least_0("amplification", amplification) * z_scores(worth))
 
 
 def zscore_sigmoid(worth: np.ndarray, amplification: float) -> np.ndarray:
@@ -102,6 +108,7 @@ def zscore_sigmoid(worth: np.ndarray, amplification: float) -> np.ndarray:
     With 10 % of the tasks at z = 3 and the rest at z = −1/3, amplification 1, the former get 20 %
     of the samples.
     """
+    amplification = _at_least_0("amplification", amplification)
     return _normalised(_sigmoid(amplification * z_scores(worth)))
 
 
@@ -112,19 +119,26 @@ def quantile_sigmoid(worth: np.ndarray, amplification: float, quantile: float) -
     Kanitscheider et al., "Multi-task curriculum learning in a complex, visual, hard-exploration
     domain: Minecraft", 2021, appendix.
     """
+    amplification = _at_least_0("amplification", amplification)
+    if not _at_least_0("quantile", quantile) <= 1.0:
+        raise ValueError(f"quantile={quantile!r} is not allowed: give a number from 0 to 1")
     z = z_scores(worth)
     return _normalised(_sigmoid(amplification * (z - np.quantile(z, quantile))))
 
 
 def temperature_softmax(worth: np.ndarray, temperature: float) -> np.ndarray:
     """p = softmax(w / temperature); the temperature is in units of the worth."""
-    return softmax(worth / temperature)
+    if not _at_least_0("temperature", temperature) > 0.0:
+        raise ValueError(f"temperature={temperature!r} is not allowed: give a number above 0")
+    worth = _checked(worth)
+    return softmax((worth - worth.max()) / temperature)
 
 
 def power(worth: np.ndarray, exponent: float) -> np.ndarray:
     """p_i ∝ max(w_i, 0)^exponent. Exponent 1 is proportional sampling, 0 uniform over the tasks of
     positive worth."""
-    positive = np.maximum(worth, 0.0)
+    exponent = _at_least_0("exponent", exponent)
+    positive = np.maximum(_checked(worth), 0.0)
     top = positive.max()
     if top <= 0.0:
         return uniform(worth.size)
@@ -139,7 +153,8 @@ def _raised(x: np.ndarray, exponent: float) -> np.ndarray:
     pow."""
     n = int(exponent)
     if n != exponent or not 1 <= n <= 64:
-        return x**exponent
+        with np.errstate(over="ignore"):  # an infinite weight is limited afterwards
+            return x**exponent
     result, square = None, x
     while n:
         if n & 1:
@@ -152,7 +167,24 @@ def _raised(x: np.ndarray, exponent: float) -> np.ndarray:
 
 def mix_uniform(p: np.ndarray, rate: float) -> np.ndarray:
     """(1 − rate) · p_i + rate / n."""
+    p = _checked(p, "p")
+    if not _at_least_0("rate", rate) <= 1.0:
+        raise ValueError(f"rate={rate!r} is not allowed: give a number from 0 to 1")
     return (1.0 - rate) * p + rate / p.size
+
+
+def _checked(worth: np.ndarray, name: str = "worth") -> np.ndarray:
+    worth = vector(name, worth)
+    if not worth.size:
+        raise ValueError(f"{name} is empty, which is not allowed: give at least one number")
+    return worth
+
+
+def _at_least_0(name: str, value: float) -> float:
+    value = finite(name, value)
+    if value < 0.0:
+        raise ValueError(f"{name}={value!r} is not allowed: give a number of at least 0")
+    return value
 
 
 def _exp(x: np.ndarray) -> np.ndarray:
@@ -176,4 +208,4 @@ completion. A 32nd costs no learning, a 16th begins to in one of two simulated w
 
 def lag_bound(num_tasks: int) -> int:
     """By how many completions, at most, the distribution is older than the scores."""
-    return max(LAG_LEAST, num_tasks // LAG_SHARE)
+    return max(LAG_LEAST, checked_integer("num_tasks", num_tasks, 1) // LAG_SHARE)

@@ -21,11 +21,18 @@ from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import Column
 from metta.cogworks.curriculum.pool.snapshot import Snapshot, snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.scores import validate_completion
 from metta.cogworks.curriculum.stats import gini
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.task_tracker import TaskTracker
+from metta.cogworks.curriculum.tasks.ids import validate_task_id
+from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, instance
 
 # -- configuration and interface ------------------------------------------------------------------
+
+
+MAX_FACTOR = 1e9
+"""Of settings that multiply: what they make stays far from overflow."""
 
 
 class ScorerConfig(StrictConfig):
@@ -56,7 +63,7 @@ class ScorerConfig(StrictConfig):
         default=0.3, gt=0, le=1, description="α_0 of the basic scorer; the guide's default"
     )
     basic_ema_alpha_decay: float = Field(
-        default=0.2, ge=0, description="decay of α_n; the guide's default"
+        default=0.2, ge=0, le=MAX_FACTOR, description="decay of α_n; the guide's default"
     )
     exploration_blend_factor: float = Field(
         default=0.5,
@@ -67,6 +74,7 @@ class ScorerConfig(StrictConfig):
     exploration_bonus: float = Field(
         default=0.1,
         ge=0,
+        le=MAX_FACTOR,
         description="what a task nobody knows yet is worth above the average; with the posterior "
         "scorer, how fast a task that is "
         "not tried becomes unknown again; the guide's default",
@@ -74,6 +82,7 @@ class ScorerConfig(StrictConfig):
     min_samples_for_lp: int = Field(
         default=10,
         ge=1,
+        le=MAX_SIZE,
         description="completions before a task counts as measured; the time of the default fast "
         "average",
     )
@@ -89,12 +98,12 @@ class LPScorer(ABC):
     columns: ClassVar[tuple[Column, ...]] = ()
 
     def __init__(self, config: ScorerConfig):
-        self.config = config
+        self.config = instance("config", config, ScorerConfig, "give LearningProgressConfig()")
         self._tracker: TaskTracker | None = None
 
     def bind(self, tracker: TaskTracker) -> None:
         """Called once by the algorithm, with the tracker that holds the declared columns."""
-        self._tracker = tracker
+        self._tracker = instance("tracker", tracker, TaskTracker, "give the algorithm's")
 
     @property
     def tracker(self) -> TaskTracker:
@@ -186,11 +195,13 @@ class ColumnScorer(LPScorer, ABC):
 
     def score_task(self, task_id: int, tracker: TaskTracker) -> float:
         """Learning progress of a task, at least 0; 0.0 for a task that is not tracked."""
-        return _score(tracker.table, self, task_id)
+        instance("tracker", tracker, TaskTracker, "give the one that holds the scorer's columns")
+        return _score(tracker.table, self, validate_task_id(task_id))
 
     @exclusive
     def update_with_score(self, task_id: int, score: float) -> None:
         """Take note of a completion. A task that is not tracked is ignored."""
+        task_id, score = validate_completion(task_id, score)
         table = self.table
         slot = table.find(task_id)
         if slot >= 0:
@@ -202,7 +213,7 @@ class ColumnScorer(LPScorer, ABC):
     @exclusive
     def remove_task(self, task_id: int) -> None:
         """Forget a task that leaves the pool."""
-        slot = self.table.find(task_id)
+        slot = self.table.find(validate_task_id(task_id))
         if slot >= 0:
             begun = self.table.begin()
             row = self.table.save_row(slot)

@@ -1,4 +1,4 @@
-"""Numbers that come from outside: what is accepted of scores, ids and settings."""
+"""What is accepted of scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
-
-# Larger scores would overflow when squared and summed; no reward is near it.
-MAX_ABS_SCORE = 1e100
+from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE
 
 
 def validate_score(task_id: object, score: object) -> float:
@@ -43,31 +41,12 @@ def validate_completion(task_id: Any, score: Any) -> tuple[int, float]:
 
 
 def _as_float(task_id: object, score: Any) -> float:
-    if not isinstance(score, str | bytes | bytearray):  # which float() would parse
+    is_array = isinstance(score, np.ndarray) and score.ndim > 0
+    if not is_array and not isinstance(score, str | bytes | bytearray):  # float() would parse them
         try:
             return float(score)
         except OverflowError:  # an integer beyond all floats
             return math.inf
         except (TypeError, ValueError):
             pass
-    raise ValueError(f"score {score!r} of task {task_id} is not a number: send a finite float")
-
-
-def finite(name: str, value: Any) -> float:
-    """The value as a float. Raises ValueError, naming the thing, unless it is a finite number."""
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if not is_number or isinstance(value, bool) or not abs(value) < MAX_ABS_SCORE:
-        raise ValueError(
-            f"{name}={value!r} is not allowed: give a finite number of magnitude below "
-            f"{MAX_ABS_SCORE:g}"
-        )
-    return float(value)
-
-
-def share(name: str, value: Any) -> float:
-    """The value as a float. Raises ValueError, naming the thing, unless it is above 0, at most
-    1."""
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if not is_number or isinstance(value, bool) or not 0.0 < value <= 1.0:
-        raise ValueError(f"{name}={value!r} is not allowed: give a number above 0, at most 1")
-    return float(value)
+    raise ValueError(f"score {score!r:.60} of task {task_id} is not a number: send a finite float")

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from metta.cogworks.curriculum.pool.layout import COLUMN_LIMIT
+from metta.cogworks.curriculum.scores import validate_completion
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, finite, instance, text, vector
+
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.task_tracker import TaskTracker
 
@@ -20,13 +24,10 @@ def gini(values: Iterable[float] | np.ndarray) -> float:
 
     With x sorted ascending, i = 1..n:  G = (2 Σ i·x_i) / (n Σ x_i) − (n + 1)/n   (Gini 1912;
     e.g. Sen, On Economic
-    Inequality, 1973). 0 for no values or all zeros. Raises ValueError for a negative value.
+    Inequality, 1973). 0 for no values or all zeros. Raises ValueError for a
+    negative value, or one that is not finite.
     """
-    x = np.sort(
-        np.asarray(list(values) if not isinstance(values, np.ndarray) else values, np.float64)
-    )
-    if x.size and x[0] < 0.0:
-        raise ValueError(f"a Gini coefficient needs values of at least 0, got {x[0]}")
+    x = np.sort(vector("values", values, least=0.0))
     total = x.sum()
     if total <= 0.0:
         return 0.0
@@ -70,6 +71,7 @@ class StatsLogger(ABC):
 
     def stats(self, prefix: str = "") -> dict[str, float]:
         """All statistics, as ``prefix/name`` where a prefix is given."""
+        text("prefix", prefix)
         stats = {**self.get_base_stats(), **self.get_detailed_stats()}
         return with_prefix(prefix, stats) if prefix else stats
 
@@ -90,14 +92,17 @@ class SliceAnalyzer:
     """
 
     def __init__(self, max_axes: int = 3):
-        self.max_axes = max_axes
+        self.max_axes = checked_integer("max_axes", max_axes, 0)
         self._axes: set[str] = set()
         self._slices: dict[str, tuple[float, float, float]] = {}
 
     def update_task_completion(
         self, task_id: int, slice_values: Mapping[str, Any], score: float
     ) -> None:
-        """Record a completion of a task with these values."""
+        """Record a completion of a task with these values; ValueError or TypeError, and no change,
+        for what cannot be one."""
+        task_id, score = validate_completion(task_id, score)
+        instance("slice_values", slice_values, Mapping, "give a mapping of axes to values")
         for axis, value in slice_values.items():
             if axis in self._axes or len(self._axes) < self.max_axes:
                 self._axes.add(axis)
@@ -106,6 +111,11 @@ class SliceAnalyzer:
     def add(self, name: str, count: float, total: float, total_squared: float) -> None:
         """Add ``count`` completions of a slice, given the sums of their scores and of the
         squares."""
+        text("name", name)
+        count, total = finite("count", count), finite("total", total, COLUMN_LIMIT)
+        if count < 0.0:
+            raise ValueError(f"count={count} is not allowed: give a number of at least 0")
+        total_squared = finite("total_squared", total_squared, COLUMN_LIMIT)
         old = self._slices.get(name, (0.0, 0.0, 0.0))
         self._slices[name] = (old[0] + count, old[1] + total, old[2] + total_squared)
 
@@ -166,7 +176,7 @@ class LPStatsAggregator:
         self.task_tracker = task_tracker
         self.scorer = scorer
         self.slice_analyzer = slice_analyzer
-        self.num_tasks = num_tasks
+        self.num_tasks = checked_integer("num_tasks", num_tasks, 0)
 
     def get_all_stats(
         self, include_tracker: bool = True, include_scorer: bool = True, include_slice: bool = False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 
 class StrictConfig(BaseModel):
@@ -24,6 +25,19 @@ class StrictConfig(BaseModel):
                 if name not in cls.model_fields and name != "type":
                     raise ValueError(unknown_field(cls.__name__, str(name), list(cls.model_fields)))
         return data
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_look_alikes(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what would be converted, but is another thing: booleans for numbers,
+        bytes for anything. Numbers in text are what a command line sends."""
+        name = info.field_name or ""
+        kinds = {*get_args(cls.model_fields[name].annotation), cls.model_fields[name].annotation}
+        is_bytes = isinstance(value, bytes | bytearray)
+        is_bool = isinstance(value, bool | np.bool_) and bool not in kinds and {int, float} & kinds
+        if is_bytes or is_bool:
+            raise ValueError(f"{name}={value!r:.60} is not allowed: it is a {type(value).__name__}")
+        return value
 
 
 def unknown_field(owner: str, name: str, known: Sequence[str]) -> str:

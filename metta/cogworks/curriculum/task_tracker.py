@@ -36,14 +36,10 @@ from metta.cogworks.curriculum.pool.opening import make_backend, make_layout
 from metta.cogworks.curriculum.pool.saved import fitted, to_state
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.scores import (
-    finite,
-    share,
-    validate_completion,
-    validate_score,
-)
+from metta.cogworks.curriculum.scores import validate_completion, validate_score
 from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
 from metta.cogworks.curriculum.tasks.ids import validate_task_id
+from metta.cogworks.curriculum.tasks.inputs import finite, instance, share
 
 
 class TaskTracker:
@@ -101,18 +97,8 @@ class TaskTracker:
             "default_success_threshold", default_success_threshold
         )
         self.default_generator_type = finite("default_generator_type", default_generator_type)
-        if backend is None:
-            layout = make_layout(
-                max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
-            )
-            sharing = (use_shared_memory, session_id, identity)
-            backend = make_backend(layout, *sharing, lock_timeout_seconds)
-        elif not isinstance(backend, TaskMemoryBackend):
-            raise TypeError(
-                f"backend={backend!r} is a {type(backend).__name__}: give a TaskMemoryBackend, or "
-                "None to have one made"
-            )
-        else:
+        if backend is not None:
+            instance("backend", backend, TaskMemoryBackend, "give one, or None to have one made")
             layout = make_layout(
                 backend.max_tasks,
                 columns,
@@ -120,6 +106,12 @@ class TaskTracker:
                 backend.task_struct_size,
                 backend.completion_history_size,
             )
+        else:
+            layout = make_layout(
+                max_memory_tasks, columns, slice_axes, task_struct_size, completion_history_size
+            )
+            sharing = (use_shared_memory, session_id, identity)
+            backend = make_backend(layout, *sharing, lock_timeout_seconds)
         self._backend = backend
         self.table = TaskTable(layout, backend)
         self._total_squared = self.table.offset(TOTAL_SQUARED)

@@ -22,7 +22,7 @@ from metta.cogworks.curriculum.pool.layout import (
     REWARD_EMA,
 )
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer, ScorerConfig
+from metta.cogworks.curriculum.scorer import MAX_FACTOR, ColumnScorer, LPScorer, ScorerConfig
 
 Rule = Literal[
     "power",
@@ -47,7 +47,10 @@ class SamplingConfig(ScorerConfig):
     """How worth becomes probability."""
 
     performance_bonus_weight: float = Field(
-        default=0.0, ge=0, description="worth added per unit of average score; the guide's default"
+        default=0.0,
+        ge=0,
+        le=MAX_FACTOR,
+        description="worth added per unit of average score; the guide's default",
     )
     sampling: Rule | Literal[""] = Field(
         default="",
@@ -57,17 +60,21 @@ class SamplingConfig(ScorerConfig):
     sampling_power: float = Field(
         default=6.0,
         ge=0,
+        le=MAX_FACTOR,
         description="exponent of the worth: how much more often a better task is drawn "
         "(docs/evidence.md)",
     )
     z_score_amplification: float = Field(
-        default=1.0, ge=0, description="factor before softmax or sigmoid"
+        default=1.0, ge=0, le=MAX_FACTOR, description="factor before softmax or sigmoid"
     )
     sampling_quantile: float = Field(
         default=0.9, gt=0, lt=1, description="centre of the quantile sigmoid; Kanitscheider 2021"
     )
     sampling_temperature: float = Field(
-        default=0.1, gt=0, description="of temperature_softmax, in units of worth"
+        default=0.1,
+        ge=1.0 / MAX_FACTOR,
+        le=MAX_FACTOR,
+        description="of temperature_softmax, in units of worth",
     )
     rand_task_rate: float = Field(
         default=0.01, ge=0, le=1, description="share of uniform sampling; the guide's default"
@@ -109,7 +116,10 @@ class Weighing:
             return 1.0
         if worth <= 0.0:
             return 0.0
-        return min((worth / self._scale) ** self._exponent, _MOST_WEIGHT)
+        try:
+            return min((worth / self._scale) ** self._exponent, _MOST_WEIGHT)
+        except OverflowError:
+            return _MOST_WEIGHT
 
     def worth(self, table: TaskTable, slots: slice) -> np.ndarray:
         """What the tasks in a block are worth: progress, exploration and performance bonus; float64

@@ -8,10 +8,12 @@ from pufferlib.pufferlib import PufferEnv
 from pydantic import BaseModel
 
 from metta.cogworks.curriculum import (
+    BucketedTaskGenerator,
     Curriculum,
     CurriculumConfig,
     DiscreteRandomConfig,
-    single_task,
+    Span,
+    bucketed,
 )
 from metta.cogworks.curriculum.curriculum_env import CurriculumEnv
 
@@ -23,6 +25,8 @@ class Drill(BaseModel):
 
     length: int = 3
     pay: float = 0.5
+    number: int = 0
+    """Makes one task of many."""
 
 
 class DrillEnv(PufferEnv):
@@ -71,11 +75,16 @@ def set_drill(env: DrillEnv, task: Drill) -> None:
     env.task = task
 
 
+def many(drill: Drill) -> BucketedTaskGenerator.Config:
+    """As many tasks as anybody wants that differ in nothing that is noticed."""
+    return bucketed(drill, {"number": Span(0, 2**40)})
+
+
 def pool(generator: Any = None, tasks: int = 4, **options: Any) -> Curriculum:
-    """A local pool of a few tasks, drawn uniformly."""
+    """A local pool of a few tasks, by default of `many`, drawn uniformly."""
     config = DiscreteRandomConfig(num_active_tasks=tasks, use_shared_memory=False)
     return CurriculumConfig(
-        task_generator=generator or single_task(Drill()), algorithm_config=config, **options
+        task_generator=generator or many(Drill()), algorithm_config=config, **options
     ).make()
 
 

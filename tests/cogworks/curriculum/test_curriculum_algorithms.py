@@ -304,7 +304,8 @@ def test_what_leaves_the_pool_is_below_a_share_of_what_an_unseen_task_is_worth()
         algorithm.scorer.score_rows(np.zeros((1, algorithm.table.layout.row_size)), 0.0, 1.0, 0)[0]
     )
     for ratio in (0.0, min(worth.values()) / unseen, 1e9):
-        algorithm.hypers.eviction_worth_ratio = ratio
+        hypers = hypers.model_copy(update={"eviction_worth_ratio": ratio})
+        algorithm = LearningProgressAlgorithm(10, hypers, task_tracker=algorithm.task_tracker)
         expected = {task_id for task_id, value in worth.items() if value <= ratio * unseen}
         with algorithm.task_tracker.table:
             assert set(algorithm.evictions(10)) == expected

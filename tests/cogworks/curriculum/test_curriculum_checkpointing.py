@@ -20,11 +20,12 @@ from metta.cogworks.curriculum import (
     TaskTracker,
 )
 from metta.cogworks.curriculum.sessions import new_session_id
+from tests.cogworks.curriculum import curriculum_examples
 from tests.cogworks.curriculum.algorithm_contract import steps
 from tests.cogworks.curriculum.generator_examples import RoomGenerator
 from tests.cogworks.curriculum.states import as_json, without_times
 
-EXAMPLES = "tests.cogworks.curriculum.curriculum_examples"
+EXAMPLES = curriculum_examples.__name__
 
 
 def local(**fields: Any) -> LearningProgressConfig:
@@ -313,7 +314,8 @@ def test_another_process_reads_it_as_json(saved: dict[str, Any], tmp_path: Path)
     path = tmp_path / "state.json"
     path.write_text(json.dumps(as_json(saved)))
     code = (
-        "import json, sys; from metta.cogworks.curriculum import Curriculum, CurriculumConfig;"
+        "import json, sys, tests.cogworks.curriculum.generator_examples;"
+        "from metta.cogworks.curriculum import Curriculum, CurriculumConfig;"
         "config = CurriculumConfig.model_validate_json(sys.argv[2]); curriculum = "
         "Curriculum(config);"
         "curriculum.load_state(json.load(open(sys.argv[1])));"

@@ -38,7 +38,8 @@ def local(**fields: Any) -> LearningProgressConfig:
 
 def test_defaults() -> None:
     config = CurriculumConfig()
-    assert (config.max_task_id, config.num_active_tasks, config.seed) == (1_000_000, 1000, 0)
+    assert (config.max_task_id, config.num_active_tasks, config.seed) == (None, 1000, 0)
+    assert config.num_ids(None) == 1_000_000
     assert isinstance(config.algorithm_config, DiscreteRandomConfig)
     assert config.session_id is None
     with CurriculumConfig(
@@ -385,7 +386,7 @@ def test_slices_are_counted_over_the_life_of_the_pool(open_curriculum) -> None:
         sample_threshold=1,
         min_samples_for_lp=1,
     )
-    curriculum = open_curriculum(rooms(algorithm, task_generator=generator))
+    curriculum = open_curriculum(rooms(algorithm, task_generator=generator, max_task_id=None))
     scores: dict[str, list[float]] = {}
     for step in range(150):
         task = curriculum.get_task()

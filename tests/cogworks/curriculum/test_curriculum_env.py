@@ -34,6 +34,7 @@ from tests.cogworks.curriculum.drills import (
     Drill,
     DrillEnv,
     drill,
+    many,
     pool,
     run_episode,
     set_drill,
@@ -344,7 +345,7 @@ class Alternating(Curriculum):
 def test_a_curriculum_that_chooses_otherwise_is_asked():
     algorithm = DiscreteRandomConfig(num_active_tasks=4, use_shared_memory=False)
     with Alternating(
-        CurriculumConfig(task_generator=single_task(Drill()), algorithm_config=algorithm)
+        CurriculumConfig(task_generator=many(Drill()), algorithm_config=algorithm)
     ) as curriculum:
         curriculum.scores = []
         env = drill(curriculum)
@@ -534,7 +535,7 @@ def test_refused_tasks_are_retired_and_others_taken():
 
 
 def test_when_every_task_is_invalid_the_error_says_so():
-    with pool(single_task(Drill(length=0))) as curriculum:
+    with pool(many(Drill(length=0))) as curriculum:
         env = drill(curriculum, max_attempts=20)
         with pytest.raises(
             InvalidTasksError,
@@ -546,7 +547,7 @@ def test_when_every_task_is_invalid_the_error_says_so():
 
 def test_when_the_last_task_is_retired_the_error_says_so():
     with (
-        pool(single_task(Drill(length=0)), max_task_id=4) as curriculum,
+        pool(many(Drill(length=0)), max_task_id=4) as curriculum,
         pytest.raises(InvalidTasksError, match="all 4 tasks of the curriculum are invalid"),
     ):
         drill(curriculum).step(ACTIONS)
@@ -584,7 +585,7 @@ def test_a_run_goes_on_with_rewards_that_are_no_number_in_some_tasks(
     def apply(env: DrillEnv, task: Drill) -> None:
         env.task = task if task.pay > 0 else Drill(pay=float("nan"))
 
-    with pool(bucketed(Drill(), {"pay": [0.5, -1.0]}), tasks=8) as curriculum:
+    with pool(bucketed(many(Drill()), {"pay": [0.5, -1.0]}), tasks=8) as curriculum:
         env = CurriculumEnv(DrillEnv(), curriculum, apply_task=apply)
         infos = [run_episode(env)[4][-1] for _ in range(100)]
         stats = curriculum.stats()

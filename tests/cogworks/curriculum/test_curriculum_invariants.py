@@ -6,7 +6,6 @@ import re
 import pytest
 from mettagrid.builder.envs import make_arena, make_navigation
 
-from metta.cogworks.curriculum.task_config import read_invariants
 from metta.cogworks.curriculum.task_generator import (
     TaskGenerator,
     TaskInvariantError,
@@ -15,6 +14,7 @@ from metta.cogworks.curriculum.task_generator import (
     merge,
     single_task,
 )
+from metta.cogworks.curriculum.tasks.invariants import read_invariants
 from tests.cogworks.curriculum.generator_examples import Room
 
 
@@ -114,7 +114,7 @@ def test_task_generator_allows_consistent_tasks():
         make_navigation(num_agents=4),
         {"game.max_steps": [10, 20], "game.map_builder.width": [8, 9]},
     ).create()
-    assert {generator.get_task(task_id).game.num_agents for task_id in range(20)} == {4}
+    assert {generator.get_task(task_id).game.num_agents for task_id in range(4)} == {4}
 
 
 def test_an_override_changes_the_reference_itself():
@@ -156,7 +156,7 @@ def test_an_override_of_the_set_can_make_children_agree():
     config = merge([make_navigation(num_agents=4), make_navigation(num_agents=6)])
     config.overrides["game.num_agents"] = 5
     generator = config.create()
-    assert {generator.get_task(task_id).game.num_agents for task_id in range(10)} == {5}
+    assert {generator.get_task(task_id).game.num_agents for task_id in range(2)} == {5}
 
 
 def test_configurations_without_these_quantities_have_no_invariants():

@@ -299,7 +299,7 @@ def test_no_memory_for_a_pool_of_absurd_size() -> None:
         MemoryError,
         match=f"session '{name}': asked for .* bytes .*Use fewer tasks [(]num_active_tasks[)]",
     ):
-        SharedMemoryBackend(10**14, name)
+        SharedMemoryBackend(2**30, name, task_struct_size=4096)
     assert session_files(name) == []
 
 

@@ -19,7 +19,6 @@ from mettagrid.builder.envs import make_arena, make_navigation
 from pydantic import BaseModel, ValidationError
 from scipy import stats
 
-from metta.cogworks.curriculum.task_config import compile_copier, locate, resolve_class
 from metta.cogworks.curriculum.task_generator import (
     MAX_TASK_ID,
     BucketedTaskGenerator,
@@ -33,9 +32,12 @@ from metta.cogworks.curriculum.task_generator import (
     class_path,
     merge,
     mix64,
+    resolve_class,
     single_task,
     validate_task_id,
 )
+from metta.cogworks.curriculum.tasks.copier import compile_copier
+from metta.cogworks.curriculum.tasks.paths import locate
 from tests.cogworks.curriculum.generator_contract import mutable_parts
 from tests.cogworks.curriculum.generator_examples import (
     Agent,
@@ -114,8 +116,9 @@ def test_same_tasks_in_another_process(hash_seed: str):
     )
     program = (
         "import sys, json\n"
-        "from metta.cogworks.curriculum.task_generator import TaskGeneratorConfig\n"
-        "make = TaskGeneratorConfig.model_validate_json(sys.stdin.read()).create()\n"
+        "from metta.cogworks.curriculum.task_generator import TaskGeneratorConfig, trusting\n"
+        "with trusting('tests'):\n"
+        "    make = TaskGeneratorConfig.model_validate_json(sys.stdin.read()).create()\n"
         "print(json.dumps([[make.get_task(i).model_dump(mode='json'), *make.describe(i)] for i in "
         "range(50)]))\n"
     )
@@ -151,7 +154,7 @@ def test_importing_the_generators_needs_no_mettagrid():
 
 
 def test_choice_of_child_is_independent_of_the_choice_inside():
-    room = bucketed(Room(), {"game.num_plants": [1, 2, 3, 4, 5]})
+    room = bucketed(Room(), {"game.num_plants": [1, 2, 3, 4, 5], "game.density": Span(0.1, 0.9)})
     generator = merge([single_labelled(room, "first"), single_labelled(room, "second")]).create()
     counts = collections.Counter()
     for task_id in range(10_000):
@@ -185,8 +188,9 @@ def test_float_span_is_uniform():
 
 
 def test_adding_an_axis_leaves_the_others_as_they_were():
-    one = bucketed(Room(), {"game.num_plants": [1, 2, 3]}).create()
-    two = bucketed(Room(), {"game.daytime": [True, False], "game.num_plants": [1, 2, 3]}).create()
+    buckets = {"game.density": Span(0.1, 0.9), "game.num_plants": [1, 2, 3]}
+    one = bucketed(Room(), buckets).create()
+    two = bucketed(Room(), {"game.daytime": [True, False], **buckets}).create()
     for task_id in range(50):
         assert (
             one.describe(task_id).slice_values["game.num_plants"]
@@ -195,9 +199,9 @@ def test_adding_an_axis_leaves_the_others_as_they_were():
 
 
 def test_weights_are_frequencies_and_zero_is_never():
-    generator = merge(
-        [Room(label="a"), Room(label="b"), Room(label="c")], weights=[1, 0, 3]
-    ).create()
+    spans = {"game.density": Span(0.1, 0.9)}
+    rooms = [bucketed(Room(label=label), spans) for label in "abc"]
+    generator = merge(rooms, weights=[1, 0, 3]).create()
     counts = collections.Counter(generator.get_label(task_id) for task_id in range(8000))
     assert set(counts) == {"a", "c"}
     assert stats.chisquare([counts["a"], counts["c"]], [2000, 6000]).pvalue > 0.001
@@ -251,9 +255,8 @@ def test_models_enums_tuples_and_numpy_numbers_are_taken():
     config.add_bucket("game.num_plants", np.arange(3))
     assert TaskGeneratorConfig.model_validate_json(config.model_dump_json()) == config
     generator = config.create()
-    assert {
-        None if (boss := generator.get_task(i).game.boss) is None else boss.count for i in range(20)
-    } == {None, 4}
+    bosses = [generator.get_task(i).game.boss for i in range(2 * 3)]
+    assert {None if boss is None else boss.count for boss in bosses} == {None, 4}
 
 
 def test_integer_span_includes_both_ends():
@@ -283,7 +286,7 @@ def test_overrides_come_before_buckets():
 
 
 def test_no_buckets_means_the_childs_tasks():
-    assert bucketed(Room(label="x")).create().get_task(3) == Room(label="x")
+    assert bucketed(Room(label="x")).create().get_task(0) == Room(label="x")
 
 
 def test_cached_properties_do_not_go_stale():
@@ -335,7 +338,7 @@ def test_labels():
         single_task(PlainConfig()).create().get_label(0) == "PlainConfig"
     )  # has no label: its class
     both = merge([plain, single_labelled(plain, "mine")]).create()
-    assert {both.get_label(task_id) for task_id in range(20)} == {"env", "mine"}
+    assert {both.get_label(task_id) for task_id in range(4)} == {"env", "mine"}
     assert single_labelled(merge([plain, plain]), "all").create().get_task(0).label == "all"
 
 
@@ -620,10 +623,10 @@ def test_add_to_a_set():
         .add(single_task(Room(label="b")))
     )
     assert config.weights == [2.0, 1.0]
-    with pytest.raises(ValueError, match=r"weights\[2\] is -1.0"):
+    with pytest.raises(ValueError, match=r"weights\[2\] is -1; "):
         config.add(single_task(Room()), -1)
     assert len(config.task_generators) == 2
-    assert {config.create().get_label(task_id) for task_id in range(20)} == {"a", "b"}
+    assert {config.create().get_label(task_id) for task_id in range(2)} == {"a", "b"}
 
 
 def test_no_generators():
@@ -760,7 +763,10 @@ def test_configuration_written_by_hand():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("no_such_module.Thing", "no module 'no_such_module' can be imported"),
+        (
+            "no_such_module.Thing",
+            "that this program has not imported, 'no_such_module'",
+        ),
         ("metta.cogworks.curriculum.task_generator.Bucketed.Config", "there is no 'Bucketed'"),
         ("collections.OrderedDict", "is not a subclass of"),
         ("math.pi", "is a float, not a class"),
@@ -796,7 +802,7 @@ def test_a_generator_travels_as_its_configuration():
     generator = bucketed(Room(), {"game.num_plants": [1, 2, 3]}).create()
     again = pickle.loads(pickle.dumps(generator))
     assert again.config == generator.config
-    assert again.get_task(9) == generator.get_task(9)
+    assert again.get_task(2) == generator.get_task(2)
 
 
 def test_configurations_belong_to_their_generator():

@@ -7,6 +7,7 @@ Sessions of shared memory (names, presence, removal) are in :mod:`.sessions`.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from metta.cogworks.curriculum.sessions import (
     new_session_id,
     open_session,
 )
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, instance, text
 
 
 class TaskState(BaseModel):
@@ -78,6 +80,9 @@ class TaskState(BaseModel):
 
 BASE_COLUMNS: tuple[str, ...] = tuple(name for name in TaskState.model_fields if name != "columns")
 TASK_STRUCT_SIZE = len(BASE_COLUMNS)
+MAX_COLUMNS = 4096
+"""Of a row, as the documented part and beside it: far more than what the journal has room for."""
+_MAX_EXTRA_BYTES = 2**40
 
 
 def task_state(names: Sequence[str], row: list[float]) -> TaskState:
@@ -146,13 +151,13 @@ class TableBackend(TaskMemoryBackend, ABC):
     ):
         self.max_tasks = checked_integer("max_tasks", max_tasks, 1)
         self.task_struct_size = checked_integer(
-            "task_struct_size", task_struct_size, TASK_STRUCT_SIZE
+            "task_struct_size", task_struct_size, TASK_STRUCT_SIZE, MAX_COLUMNS
         )
         self.completion_history_size = checked_integer(
             "completion_history_size", completion_history_size, 1
         )
-        extra_columns = checked_integer("extra_columns", extra_columns, 0)
-        extra_bytes = checked_integer("extra_bytes", extra_bytes, 0)
+        extra_columns = checked_integer("extra_columns", extra_columns, 0, MAX_COLUMNS)
+        extra_bytes = checked_integer("extra_bytes", extra_bytes, 0, _MAX_EXTRA_BYTES)
         self.row_size = self.task_struct_size + extra_columns
         self.history_offset = aligned(extra_bytes)
         self.rows_offset = self.history_offset + aligned(8 * self.completion_history_size)
@@ -170,6 +175,12 @@ class TableBackend(TaskMemoryBackend, ABC):
 
     def get_task_data(self, index: int) -> np.ndarray:
         """See :class:`TaskMemoryBackend`."""
+        if not isinstance(index, int | np.integer) or isinstance(index, bool):
+            raise TypeError(f"index={index!r:.60} is not allowed: give the number of a row")
+        if not 0 <= index < self.max_tasks:
+            raise IndexError(
+                f"index={index} is not allowed: rows are numbered from 0 to {self.max_tasks - 1}"
+            )
         return self.rows[index, : self.task_struct_size]
 
     def get_completion_history(self) -> np.ndarray:
@@ -209,7 +220,7 @@ class LocalMemoryBackend(TableBackend):
         lock = Lock(timeout_seconds=checked_timeout(lock_timeout_seconds))
         # float64, so that the buffer is aligned; numpy takes zeroed pages from the system as they
         # are touched.
-        self._attach(np.zeros(-(-self.nbytes // 8)).data.cast("B"), lock, True)
+        self._attach(_zeroed(self.nbytes).data.cast("B"), lock, True)
 
     def cleanup(self) -> None:
         """Nothing to remove: the memory goes with the object."""
@@ -246,6 +257,8 @@ class SharedMemoryBackend(TableBackend):
             max_tasks, task_struct_size, completion_history_size, extra_columns, extra_bytes
         )
         self.session_id = new_session_id() if session_id is None else session_id
+        text("layout", layout)
+        identity = checked_identity(identity)
         self._session = open_session(
             self.session_id,
             self.nbytes,
@@ -255,7 +268,7 @@ class SharedMemoryBackend(TableBackend):
                 "completion_history_size": self.completion_history_size,
                 "row_size": self.row_size,
                 "layout": layout,
-                "identity": dict(identity or {}),
+                "identity": identity,
             },
             lock_timeout_seconds,
         )
@@ -266,13 +279,26 @@ class SharedMemoryBackend(TableBackend):
         self._session.release()
 
 
-def checked_integer(name: str, value: Any, least: int) -> int:
-    """``value`` as an int. Raises ValueError, naming the parameter, if it is not an integer of at
-    least ``least``."""
-    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        raise ValueError(f"{name}={value!r} is not allowed: give an integer of at least {least}")
-    return int(value)
+def checked_identity(identity: Any) -> dict[str, Any]:
+    """An identity as a dict; None is an empty one. Raises TypeError if it is no mapping, or not
+    plain data."""
+    found = {} if identity is None else identity
+    instance("identity", found, Mapping, "give a mapping of names to plain data, or None")
+    try:
+        json.dumps(dict(found))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"identity={identity!r:.60} is not plain data: {error}") from None
+    return dict(found)
+
+
+def _zeroed(nbytes: int) -> np.ndarray:
+    try:
+        return np.zeros(-(-nbytes // 8))
+    except MemoryError:
+        raise MemoryError(
+            f"no memory for a pool of {nbytes:,} bytes: use fewer tasks (num_active_tasks, "
+            "max_memory_tasks) or fewer columns"
+        ) from None
 
 
 def aligned(nbytes: int) -> int:

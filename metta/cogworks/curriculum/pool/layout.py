@@ -17,6 +17,7 @@ from metta.cogworks.curriculum.pool.backends import (
     aligned,
 )
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID
+from metta.cogworks.curriculum.tasks.inputs import finite, text
 
 FORMAT = 2
 
@@ -30,12 +31,28 @@ class Column:
 
     Zero for a new task. A saved pool whose values are not finite, or outside ``low`` to ``high``,
     is refused.
+
+    Raises:
+        TypeError, ValueError: a name that cannot be one, or bounds that leave out zero.
     """
 
     name: str
     description: str = ""
     low: float = -COLUMN_LIMIT
     high: float = COLUMN_LIMIT
+
+    def __post_init__(self) -> None:
+        if not text("name", self.name):
+            raise ValueError("name='' is not allowed: a column has a name")
+        text("description", self.description)
+        bounds = {"low": self.low, "high": self.high}
+        for name, bound in bounds.items():
+            finite(f"{name} of column {self.name!r}", bound, 2.0 * COLUMN_LIMIT)
+        if not self.low <= 0.0 <= self.high:
+            raise ValueError(
+                f"column {self.name!r} is declared from {self.low:g} to {self.high:g}, which is "
+                "not allowed: it is 0 for a new task"
+            )
 
 
 # Positions of the documented columns within a row.
@@ -142,6 +159,7 @@ JOURNAL_BYTES = 16 * 1024
 MAX_RETIRED = 1024
 """Ids of invalid tasks that are remembered, so that they are not drawn again."""
 MAX_GROUPS = 512
+MAX_SLICE_AXES = 16
 GROUP_NAME_BYTES = 128  # 8 for the length
 GROUP_WORDS = 8
 GROUP_FIELDS = ("completion_count", "total_score", "total_squared", "scheduled_count", "tasks")

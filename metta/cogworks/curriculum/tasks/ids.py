@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from metta.cogworks.curriculum.tasks.inputs import listed
 
 MAX_TASK_ID = 2**53 - 1  # the largest integer up to which a float64 column holds every one exactly
 
@@ -33,7 +36,17 @@ def validate_task_id(task_id: Any) -> int:
     is_number = isinstance(task_id, kinds) and not isinstance(task_id, bool)
     if not is_number or not 0 <= task_id <= MAX_TASK_ID or task_id != int(task_id):
         raise ValueError(
-            f"task id {task_id!r} is not valid: task ids are integers from 0 to 2^53 − 1 = "
+            f"task id {task_id!r:.60} is not valid: task ids are integers from 0 to 2^53 − 1 = "
             f"{MAX_TASK_ID}"
         )
     return int(task_id)
+
+
+def validate_task_ids(task_ids: Iterable[Any]) -> list[int]:
+    """The ids as a list of ints.
+
+    Raises:
+        TypeError: it is nothing that holds ids.
+        ValueError: one of them cannot be an id.
+    """
+    return [validate_task_id(task_id) for task_id in listed("task_ids", task_ids, "task ids")]

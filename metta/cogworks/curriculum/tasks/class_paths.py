@@ -1,8 +1,5 @@
 """A class as text, for JSON and YAML, and which of such texts may be followed.
 
-TEMPORARY: a copy of metta/cogworks/curriculum/tasks/class_paths.py, until that is merged. Then
-delete this file, and import `resolve_class`, `refuse_untrusted_types` and `trusting` from there.
-
 A name in data (JSON, YAML, a saved state) is somebody else's word, and importing a module runs it.
 So a name is looked up in the modules that the running program has loaded. Only modules of this
 package, of mettagrid, and of packages that the caller trusts are imported for it:
@@ -24,9 +21,14 @@ from pathlib import Path
 from typing import Any
 
 _OWN = ("metta", "agora")
-_MINE = Path(__file__).resolve().parents[1]  # the folder `metta`
+_MINE = Path(__file__).resolve().parents[3]  # the folder `metta`
 _HOMES = {"metta": (_MINE,), "agora": (_MINE.parent / "agora", _MINE / "_compat" / "agora")}
 _ENVIRONMENTS = "mettagrid"
+
+_WAY_OUT = (
+    "trust=({0!r},) where a call takes it, or `with metta.cogworks.curriculum.trusting({0!r}):` "
+    "around it"
+)
 
 _trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
 
@@ -81,6 +83,8 @@ def resolve_class(path: str, expected: type[Any] = object, trust: Iterable[str] 
         ValueError: `path` is no class path; its module may not be imported, or fails to be; there
             is no such name in it; or it is not a subclass of `expected`.
     """
+    if not isinstance(expected, type):
+        raise TypeError(f"expected={expected!r} is no class; give the class that is wanted")
     trusted = _all_trusted(trust)
     parts = _parts_of(path, "type", "a class path: package.module.Class", at_least=2)
     found, rest = _loaded(parts)
@@ -102,8 +106,8 @@ def resolve_class(path: str, expected: type[Any] = object, trust: Iterable[str] 
 def refuse_untrusted_types(data: Any) -> None:
     """Checks every `"type": "package.module.Class"` inside plain data that others will follow.
 
-    mettagrid's configurations import what such an entry names. Entries without a dot are theirs to
-    understand.
+    mettagrid's configurations import what such an entry names, whatever stands before its last dot.
+    Entries without a dot are theirs to understand.
 
     Raises:
         ValueError: one of them names what `resolve_class` would not resolve.
@@ -159,15 +163,16 @@ def _descend(found: Any, rest: list[str]) -> tuple[Any, list[str]]:
 
 
 def _import_longest(parts: list[str], trusted: tuple[str, ...]) -> tuple[Any, list[str]] | None:
-    """What `_loaded` says after importing the longest module of the path; None if there is none
-    that may be imported."""
-    for length in range(len(parts) - 1, 0, -1):
+    """What `_loaded` says after importing the modules of the path; None if there is none that may
+    be imported."""
+    found = False
+    for length in range(1, len(parts)):
         name = ".".join(parts[:length])
-        if not (_is_trusted(name, trusted) or _is_ours(name)):
-            continue
-        if _import(name):
-            return _loaded(parts)
-    return None
+        if _is_trusted(name, trusted) or _is_ours(name):
+            if not _import(name):
+                break
+            found = True
+    return _loaded(parts) if found else None
 
 
 def _import(name: str) -> bool:
@@ -214,7 +219,7 @@ def _missing(path: str, parts: list[str], rest: list[str]) -> str:
         return text
     return (
         f"{text}, as far as this program has imported it; if it is a module, import it first, or "
-        f"allow it: trust=({parts[0]!r},), or `with trusting({parts[0]!r}):` around the call"
+        f"allow it: {_WAY_OUT.format(parts[0])}"
     )
 
 
@@ -227,5 +232,5 @@ def _refusal(path: str, parts: list[str]) -> str:
     return (
         f"type {path!r} names a module that this program has not imported, {parts[0]!r}. "
         "Importing it would run it because data said so. If you trust it, import it first, or "
-        f"allow it: trust=({parts[0]!r},), or `with trusting({parts[0]!r}):` around the call"
+        f"allow it: {_WAY_OUT.format(parts[0])}"
     )

@@ -17,11 +17,11 @@ from metta.cogworks.curriculum import (
     TaskGeneratorConfig,
     TaskGeneratorSet,
     bucketed,
-    config_stock,
     merge,
     single_task,
 )
-from metta.cogworks.curriculum.config_stock import MAX_EQUAL, ConfigStock
+from metta.cogworks.curriculum.tasks import config_cache
+from metta.cogworks.curriculum.tasks.config_cache import MAX_EQUAL, ConfigCache
 
 
 class Maze(BaseModel):
@@ -52,15 +52,21 @@ class Relabelled(BucketedTaskGenerator[Any]):
         return task
 
 
-def widths(*values: int) -> ConfigStock:
-    return ConfigStock(bucketed(Maze(), {"width": list(values)}).create())
+def often(*widths: int) -> TaskGenerator[Any]:
+    """A family that is drawn at random, and of which hardly any task is none of these."""
+    rest = bucketed(Maze(), {"height": Span(0.0, 1.0)})
+    config = merge([bucketed(Maze(), {"width": list(widths)}), rest], weights=[1, 1e-9])
+    return config.create()
 
 
-def ids_of(stock_or_generator: Any, count: int = 200) -> dict[Any, list[int]]:
+def cache_of(*widths: int) -> ConfigCache:
+    return ConfigCache(often(*widths))
+
+
+def ids_of(generator: TaskGenerator[Any], count: int = 200) -> dict[Any, list[int]]:
     """Task ids by variant."""
-    generator = getattr(stock_or_generator, "_generator", stock_or_generator)
     found: dict[Any, list[int]] = {}
-    for task_id in range(count):
+    for task_id in range(min(count, generator.num_variants or count)):
         found.setdefault(generator.variant(task_id), []).append(task_id)
     return found
 
@@ -98,9 +104,8 @@ def test_there_are_as_many_variants_as_different_configurations(
     assert len(by_variant) == variants
     for ids in by_variant.values():
         assert len({generator.get_task(task_id).model_dump_json() for task_id in ids}) == 1
-    assert (
-        len({generator.get_task(task_id).model_dump_json() for task_id in range(200)}) == variants
-    )
+    tasks = [generator.get_task(ids[0]).model_dump_json() for ids in by_variant.values()]
+    assert len(set(tasks)) == variants
 
 
 def test_the_label_is_part_of_the_variant() -> None:
@@ -114,109 +119,110 @@ def test_the_label_is_part_of_the_variant() -> None:
 
 def test_a_variant_is_known_without_building_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = bucketed(Maze(), {"width": [1, 2]}).create()
-    monkeypatch.setattr(generator, "_build", None)
+    monkeypatch.setattr(generator.node, "build", None)
     assert len(ids_of(generator)) == 2
 
 
-# The stock
+# The cache
 # --------------------------------------------------------------------------------------------------
 
 
 def test_a_configuration_that_came_back_serves_the_next_task_of_its_variant() -> None:
-    stock = widths(1, 2)
-    (first, second, *_), (other, *_) = ids_of(stock).values()
-    loan = stock.lend(first)
-    identity = id(loan[0])
-    stock.take_back(loan)
-    del loan
-    assert len(stock) == 1
-    assert id(stock.lend(other)[0]) != identity
-    again = stock.lend(second)
+    generator = often(1, 2)
+    cache = ConfigCache(generator)
+    (first, second, *_), (other, *_) = ids_of(generator).values()
+    lease = cache.acquire(first)
+    identity = id(lease[0])
+    cache.release(lease)
+    del lease
+    assert len(cache) == 1
+    assert id(cache.acquire(other)[0]) != identity
+    again = cache.acquire(second)
     assert id(again[0]) == identity
-    assert again[0] == stock._generator.get_task(second)
-    assert len(stock) == 0
+    assert again[0] == generator.get_task(second)
+    assert len(cache) == 0
 
 
-def test_no_two_loans_share_an_object() -> None:
-    stock = widths(1)
+def test_no_two_leases_share_an_object() -> None:
+    cache = cache_of(1)
     for task_id in range(3):
-        stock.take_back(stock.lend(task_id))
-    loans = [stock.lend(task_id) for task_id in range(3)]
-    assert len({id(config) for config, _ in loans}) == 3
-    assert len({id(config.objects) for config, _ in loans}) == 3
+        cache.release(cache.acquire(task_id))
+    leases = [cache.acquire(task_id) for task_id in range(3)]
+    assert len({id(config) for config, _ in leases}) == 3
+    assert len({id(config.objects) for config, _ in leases}) == 3
 
 
 def test_what_somebody_still_holds_is_not_kept() -> None:
-    stock = widths(1)
-    loan = stock.lend(0)
-    held = loan[0]
-    stock.take_back(loan)
-    assert len(stock) == 0
-    assert stock.lend(0)[0] is not held
+    cache = cache_of(1)
+    lease = cache.acquire(0)
+    held = lease[0]
+    cache.release(lease)
+    assert len(cache) == 0
+    assert cache.acquire(0)[0] is not held
     del held
-    stock.take_back(loan)
-    assert len(stock) == 1
+    cache.release(lease)
+    assert len(cache) == 1
 
 
 def test_of_each_variant_a_few_are_kept() -> None:
-    stock = ConfigStock(bucketed(Maze(), {"width": [1, 2]}).create(), max_equal=2)
-    loans = [stock.lend(task_id) for task_id in range(100)]
-    while loans:
-        stock.take_back(loans.pop())
-    assert len(stock) == 4
+    cache = ConfigCache(often(1, 2), max_equal=2)
+    leases = [cache.acquire(task_id) for task_id in range(100)]
+    while leases:
+        cache.release(leases.pop())
+    assert len(cache) == 4
 
 
 def test_when_there_are_too_many_variants_all_are_let_go() -> None:
-    stock = ConfigStock(Numbered.Config().create(), max_variants=3)
+    cache = ConfigCache(Numbered.Config().create(), max_variants=3)
     kept = []
     for task_id in range(8):
-        stock.take_back(stock.lend(task_id))
-        kept.append(len(stock))
+        cache.release(cache.acquire(task_id))
+        kept.append(len(cache))
     assert kept == [1, 2, 3, 1, 2, 3, 1, 2]
-    before = stock.lend(7)
+    before = cache.acquire(7)
     for task_id in range(10, 16):
-        stock.take_back(stock.lend(task_id))
-    stock.take_back(before)  # lent by a stock that has begun anew since
-    assert len(stock) <= 3
+        cache.release(cache.acquire(task_id))
+    cache.release(before)  # handed out by a cache that has begun anew since
+    assert len(cache) <= 3
 
 
 def test_task_ids_are_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_stock, "MAX_REMEMBERED", 10)
-    stock = widths(1)
+    monkeypatch.setattr(config_cache, "MAX_REMEMBERED", 10)
+    cache = cache_of(1)
     for task_id in range(100):
-        stock.take_back(stock.lend(task_id))
-        assert len(stock._free_of_task) <= 10
-        assert len(stock) == 1
+        cache.release(cache.acquire(task_id))
+        assert len(cache._free_of_task) <= 10
+        assert len(cache) == 1
 
 
-def test_a_variant_of_which_all_are_lent_stays_known() -> None:
-    stock = widths(1)
-    stock.take_back(stock.lend(0))
-    first = stock.lend(0)
-    assert len(stock) == 0
-    second = stock.lend(0)
+def test_a_variant_of_which_all_are_in_use_stays_known() -> None:
+    cache = cache_of(1)
+    cache.release(cache.acquire(0))
+    first = cache.acquire(0)
+    assert len(cache) == 0
+    second = cache.acquire(0)
     assert first[0] is not second[0]
-    stock.take_back(second)
-    assert len(stock) == 1
+    cache.release(second)
+    assert len(cache) == 1
 
 
-def test_a_refused_task_id_leaves_the_stock_as_it_was() -> None:
-    stock = widths(1)
-    stock.take_back(stock.lend(0))
+def test_a_refused_task_id_leaves_the_cache_as_it_was() -> None:
+    cache = cache_of(1)
+    cache.release(cache.acquire(0))
     with pytest.raises(ValueError, match="task id -1 is not valid"):
-        stock.lend(-1)
-    assert len(stock) == 1
+        cache.acquire(-1)
+    assert len(cache) == 1
 
 
-def test_a_fork_gets_a_stock_of_its_own() -> None:
-    stock = widths(1)
-    stock.take_back(stock.lend(0))
+def test_a_fork_gets_a_cache_of_its_own() -> None:
+    cache = cache_of(1)
+    cache.release(cache.acquire(0))
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
 
     def child() -> None:
-        config, _ = stock.lend(0)
-        there.send((len(stock), config.width))
+        config, _ = cache.acquire(0)
+        there.send((len(cache), config.width))
 
     process = context.Process(target=child)
     process.start()
@@ -224,27 +230,28 @@ def test_a_fork_gets_a_stock_of_its_own() -> None:
     assert here.recv() == (0, 1)
     process.join(60)
     assert process.exitcode == 0
-    assert len(stock) == 1
+    assert len(cache) == 1
 
 
 def test_threads_never_get_the_same_object_at_once() -> None:
-    stock = ConfigStock(bucketed(Maze(), {"width": [1, 2, 3, 4]}).create(), max_variants=3)
+    generator = often(1, 2, 3, 4)
+    cache = ConfigCache(generator, max_variants=3)
     in_use: Counter[int] = Counter()
     guard = threading.Lock()
     errors: list[str] = []
 
     def play(offset: int) -> None:
         for task_id in range(offset, offset + 3000):
-            loan = stock.lend(task_id)
+            lease = cache.acquire(task_id)
             with guard:
-                in_use[id(loan[0])] += 1
-                if in_use[id(loan[0])] > 1:
+                in_use[id(lease[0])] += 1
+                if in_use[id(lease[0])] > 1:
                     errors.append(f"task {task_id} got a configuration that is in use")
-                if loan[0] != stock._generator.get_task(task_id):
+                if lease[0] != generator.get_task(task_id):
                     errors.append(f"task {task_id} got the configuration of another")
             with guard:
-                in_use[id(loan[0])] -= 1
-            stock.take_back(loan)
+                in_use[id(lease[0])] -= 1
+            cache.release(lease)
 
     threads = [threading.Thread(target=play, args=(1000 * i,)) for i in range(8)]
     for thread in threads:
@@ -253,4 +260,4 @@ def test_threads_never_get_the_same_object_at_once() -> None:
         thread.join(120)
         assert not thread.is_alive()
     assert not errors
-    assert len(stock) <= 3 * (MAX_EQUAL + 8)  # each of the threads may find room for one
+    assert len(cache) <= 3 * (MAX_EQUAL + 8)  # each of the threads may find room for one

@@ -1,9 +1,9 @@
 """Environment configurations that are used again.
 
 Few values vary in most generators, so thousands of tasks have a few dozen different configurations,
-and an environment is done with one when its episode is over. `ConfigStock` keeps such
+and an environment is done with one when its episode is over. `ConfigCache` keeps such
 configurations, a bounded number, for the next task of the same `TaskGenerator.variant`. No two
-environments are ever lent the same object at once.
+environments ever have the same object at once.
 
 Between two episodes of mettagrid's small room, whose memory caches are cold then, building a
 configuration takes 40 µs and mettagrid 30 µs more to take in one that it has not seen.
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
-from metta.cogworks.curriculum.task_generator import TaskGenerator
+from metta.cogworks.curriculum.tasks.generator import TaskGenerator
 
 MAX_VARIANTS, MAX_EQUAL = 64, 4
 """Variants of which configurations are kept, and how many of each: together 10 MiB of mettagrid's
@@ -23,19 +23,19 @@ MAX_VARIANTS, MAX_EQUAL = 64, 4
 MAX_REMEMBERED = 4096
 """Task ids whose variant is remembered: four times the default pool, in half a MiB."""
 
-# what sys.getrefcount counts of an object that only its loan refers to: that, and its own argument
-_HELD_BY_LOAN = 2
+# what sys.getrefcount counts of an object that only its lease refers to: that, and its own argument
+_HELD_BY_LEASE = 2
 
-Loan = tuple[Any, deque[Any]]
+Lease = tuple[Any, deque[Any]]
 """A configuration that one environment plays, and the free ones of its variant, where it goes when
 it is done."""
 
 
-class ConfigStock:
-    """Lends the configurations of a generator's tasks, and takes them back for tasks of equal
-    configuration.
+class ConfigCache:
+    """Hands out the configurations of a generator's tasks, and keeps those that are released for
+    tasks of equal configuration.
 
-    An environment may change what it is lent, as mettagrid does when it fills in the agents, as
+    An environment may change what it acquires, as mettagrid does when it fills in the agents, as
     long as the changed configuration stands for the same environment. Whoever wants one to change
     freely builds it: `TaskGenerator.get_task`.
 
@@ -69,8 +69,8 @@ class ConfigStock:
         """How many configurations are kept."""
         return sum(map(len, list(self._free_of_variant.values())))
 
-    def lend(self, task_id: int) -> Loan:
-        """The configuration of a task: one that was taken back, or a new one.
+    def acquire(self, task_id: int) -> Lease:
+        """The configuration of a task: one that was released, or a new one.
 
         Raises what `TaskGenerator.get_task` raises.
         """
@@ -84,14 +84,14 @@ class ConfigStock:
                 pass
         return self._generator.get_task(task_id), free
 
-    def take_back(self, loan: Loan) -> None:
+    def release(self, lease: Lease) -> None:
         """Keep the configuration for a later task, unless anybody else still refers to it (to it,
         not to a part of it).
 
-        The loan is over: it must not be taken back twice.
+        The lease is over: it must not be released twice.
         """
-        if sys.getrefcount(loan[0]) == _HELD_BY_LOAN and len(loan[1]) < self._max_equal:
-            loan[1].append(loan[0])
+        if sys.getrefcount(lease[0]) == _HELD_BY_LEASE and len(lease[1]) < self._max_equal:
+            lease[1].append(lease[0])
 
     def _find(self, task_id: int) -> deque[Any]:
         variant = self._generator.variant(task_id)
