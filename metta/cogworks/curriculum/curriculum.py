@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from numbers import Real
 from typing import Any, Self
 
@@ -23,12 +23,13 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomCurriculum,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
-from metta.cogworks.curriculum.identity import check_identity
+from metta.cogworks.curriculum.identity import check_identity, same_family, saved_identity
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.population import Population
+from metta.cogworks.curriculum.resuming import for_changed_tasks
 from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.scores import validate_completion
 from metta.cogworks.curriculum.sessions import new_session_id
@@ -326,8 +327,12 @@ class Curriculum(StatsLogger):
         }
 
     @exclusive
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any], changed_tasks: bool = False) -> None:
         """Replace the pool, for every process that shares it; it goes on with the saved seed.
+
+        ``changed_tasks``: whether the saved task family may be another one. What is known of the
+        tasks that both have, by their label and bucket values, is kept; the others are begun anew,
+        and a warning says how many of each.
 
         Raises:
             ValueError: the state does not fit, or is that of another curriculum: the message names
@@ -336,9 +341,13 @@ class Curriculum(StatsLogger):
         if not isinstance(state, dict) or "algorithm" not in state:
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
-        self.algorithm.check_state(state["algorithm"])
-        check_identity(state, self.config.identity())
-        self.algorithm.load_state(state["algorithm"])
+        saved, identity, pool = saved_identity(state), self.config.identity(), state["algorithm"]
+        if changed_tasks and not same_family(saved, identity):
+            generator, layout = self._generator, self.table.layout
+            pool = for_changed_tasks(pool, saved, generator, self._num_ids, layout)
+        self.algorithm.check_state(pool)
+        check_identity(saved, identity, of_family=not changed_tasks)
+        self.algorithm.load_state(pool)
         self._population.top_up()
         self.invalidate_cache()
 
@@ -358,20 +367,16 @@ class Curriculum(StatsLogger):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def __reduce__(
-        self,
-    ) -> tuple[Callable[[CurriculumConfig], Curriculum], tuple[CurriculumConfig]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         if self.session_id is None:
             raise TypeError(
                 "a curriculum in local memory cannot be sent to another process: "
-                "use_shared_memory=True, or send its "
-                "configuration to make another pool"
+                "use_shared_memory=True, or send its configuration to make another pool"
             )
         if not self._own_algorithm:
             raise TypeError(
                 "a curriculum that was given an algorithm object cannot be sent to another "
-                "process: give its configuration "
-                "an algorithm_config that creates the algorithm there"
+                "process: give its configuration an algorithm_config that creates it there"
             )
         return Curriculum, (self.config,)
 
