@@ -288,6 +288,15 @@ class _Timer:
         return True, False
 
 
+def _start(threads: list[threading.Thread]) -> None:
+    """Start threads that do not get the timer's signal: if they did, it could come to the main
+    thread after the call that it was meant for."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    for thread in threads:
+        thread.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+
+
 class Drill:
     """The main thread of one pool, its other threads and processes."""
 
@@ -345,8 +354,7 @@ class Drill:
         for task in self.curriculum.get_tasks(50):
             task.complete(0.5)
         whole, saved = loads(self.curriculum), self._recorded()[0]
-        for thread in self.threads:
-            thread.start()
+        _start(self.threads)
         names = [*OF_ROWS] if self.kind == "rows" else [*calls, *calls, *calls, *whole]
         goal = self.report.interrupts + interrupts
         own = saved
@@ -443,7 +451,7 @@ def backends(interrupts: int, seed: int, report: Report) -> None:
         "backend.cleanup": another,
     }
     thread = threading.Thread(target=fill)
-    thread.start()
+    _start([thread])
     goal, taken = report.interrupts + interrupts, threading.Event()
     while report.interrupts < goal:
         name = rng.choice(list(calls))
@@ -459,7 +467,7 @@ def backends(interrupts: int, seed: int, report: Report) -> None:
                 taken.set()
 
             other = threading.Thread(target=take, daemon=True)
-            other.start()
+            _start([other])
             if not taken.wait(HELD_SECONDS):
                 raise SystemExit(f"the lock is held after {name}")
             other.join()

@@ -91,7 +91,8 @@ def resolve_class(path: str, expected: type[Any] = object, trust: Iterable[str] 
     if rest:
         module = _import_longest(parts, trusted)
         if module is None and found is None:
-            raise ValueError(_refusal(path, parts))
+            allowed = _is_trusted(path, trusted)
+            raise ValueError(_not_there(path, parts) if allowed else _refusal(path, parts))
         if module is not None:
             found, rest = module
         if rest:
@@ -220,6 +221,13 @@ def _missing(path: str, parts: list[str], rest: list[str]) -> str:
     return (
         f"{text}, as far as this program has imported it; if it is a module, import it first, or "
         f"allow it: {_WAY_OUT.format(parts[0])}"
+    )
+
+
+def _not_there(path: str, parts: list[str]) -> str:
+    return (
+        f"type {path!r} does not exist: no module {parts[0]!r} can be imported; give a class path "
+        "package.module.Class, of a package that is installed or on the path"
     )
 
 
