@@ -104,18 +104,18 @@ class Header:
 
     # -- changes: the lock is held -----------------------------------------------------------------
 
-    def widen(self, x: float) -> tuple[float, float]:
-        """The range of all scores so far, ``x`` included."""
+    def _widen(self, x: float) -> None:
         values = self._values
-        low, high = values[SCORE_LOW], values[SCORE_HIGH]
-        if x > high:
-            values[SCORE_HIGH] = high = x
-        elif x < low:
-            values[SCORE_LOW] = low = x
-        return low, high
+        if x > values[SCORE_HIGH]:
+            values[SCORE_HIGH] = x
+        elif x < values[SCORE_LOW]:
+            values[SCORE_LOW] = x
 
-    def log_score(self, score: float) -> None:
-        """Write a score to the ring of recent ones, and let the clock tick."""
+    def log_score(self, score: float, seen: float | None = None) -> None:
+        """Write a score to the ring of recent ones, let the clock tick, and widen the range of
+        scores to what a scorer has ``seen``."""
+        if seen is not None:
+            self._widen(seen)
         words = self._words
         recorded = words[HISTORY]
         self._values[self._history_base + recorded % self._history_size] = score
