@@ -117,7 +117,7 @@ def _train_from(
 
 def _restore_curriculum(curriculum: Curriculum, saved: SavedRun) -> None:
     try:
-        curriculum.load_state(to_arrays(saved.curriculum))
+        curriculum.load_state(to_arrays(saved.curriculum), changed_tasks=True)
     except (ValueError, TypeError, LookupError) as error:
         raise saved.does_not_fit("its curriculum does not fit", error) from error
     # Before the workers draw: the episodes that were in flight ended with the former process.

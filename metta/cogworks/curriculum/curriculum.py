@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -22,12 +22,18 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomCurriculum,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig
-from metta.cogworks.curriculum.identity import check_identity, check_ids
+from metta.cogworks.curriculum.identity import (
+    check_identity,
+    check_ids,
+    same_family,
+    saved_identity,
+)
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.population import Population
+from metta.cogworks.curriculum.resuming import for_changed_tasks
 from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.scores import validate_completion, validate_unscored
 from metta.cogworks.curriculum.sessions import new_session_id
@@ -318,8 +324,12 @@ class Curriculum(StatsLogger):
         }
 
     @exclusive
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any], changed_tasks: bool = False) -> None:
         """Replace the pool, for every process that shares it; it goes on with the saved seed.
+
+        ``changed_tasks``: whether the saved task family may be another one. What is known of the
+        tasks that both have, by their label and bucket values, is kept; the others are begun anew,
+        and a warning says how many of each.
 
         Raises:
             ValueError: the state does not fit, or is that of another curriculum: the message names
@@ -328,9 +338,14 @@ class Curriculum(StatsLogger):
         if not isinstance(state, dict) or "algorithm" not in state:
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
-        check_ids(self.algorithm.check_state(state["algorithm"]), self._num_ids)
-        check_identity(state, self.config.identity())
-        self.algorithm.load_state(state["algorithm"])
+        saved, identity, algorithm = saved_identity(state), self.config.identity(), self.algorithm
+        if changed_tasks and not same_family(saved, identity):
+            generator, layout = self._generator, self.table.layout
+            tasks = for_changed_tasks(state["algorithm"], saved, generator, self._num_ids, layout)
+            state = {**state, "algorithm": tasks}
+        check_ids(algorithm.check_state(state["algorithm"]), self._num_ids)
+        check_identity(saved, identity, of_family=not changed_tasks)
+        algorithm.load_state(state["algorithm"])
         self._population.top_up()
         self.invalidate_cache()
 
@@ -350,20 +365,16 @@ class Curriculum(StatsLogger):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def __reduce__(
-        self,
-    ) -> tuple[Callable[[CurriculumConfig], Curriculum], tuple[CurriculumConfig]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         if self.session_id is None:
             raise TypeError(
                 "a curriculum in local memory cannot be sent to another process: "
-                "use_shared_memory=True, or send its "
-                "configuration to make another pool"
+                "use_shared_memory=True, or send its configuration to make another pool"
             )
         if not self._own_algorithm:
             raise TypeError(
                 "a curriculum that was given an algorithm object cannot be sent to another "
-                "process: give its configuration "
-                "an algorithm_config that creates the algorithm there"
+                "process: give its configuration an algorithm_config that creates it there"
             )
         return Curriculum, (self.config,)
 

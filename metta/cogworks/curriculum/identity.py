@@ -9,6 +9,7 @@ from metta.cogworks.curriculum.differences import differences
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, TASK_ID
 
 _SCORING = ("scorer", "use_bidirectional", "sampling")  # another scorer begins anew, and says so
+_FAMILY = ("task_generator", "max_task_id")
 
 
 def check_ids(pool: dict[str, Any], num_ids: int) -> None:
@@ -26,16 +27,9 @@ def check_ids(pool: dict[str, Any], num_ids: int) -> None:
         )
 
 
-def check_identity(state: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Compare what made a saved state with what loads it.
-
-    Args:
-        state: of a curriculum; its ``"identity"`` is the other one, as JSON.
-        identity: what :meth:`~metta.cogworks.curriculum.config.CurriculumConfig.identity` gives.
-
-    Raises:
-        ValueError: they differ: the message names each field that does, with both values.
-    """
+def saved_identity(state: dict[str, Any]) -> dict[str, Any]:
+    """What made a saved state: the identity of its curriculum. Raises ValueError where it does not
+    say so."""
     text = state.get("identity")
     try:
         saved = json.loads(text) if isinstance(text, str) else None
@@ -43,14 +37,39 @@ def check_identity(state: dict[str, Any], identity: dict[str, Any]) -> None:
         saved = None
     if not isinstance(saved, dict):
         raise ValueError(f"saved state does not say whose it is: its identity is {text!r:.60}")
+    return saved
+
+
+def same_family(saved: dict[str, Any], identity: dict[str, Any]) -> bool:
+    """Whether task ids mean the same to two curricula."""
     ours = json.loads(json.dumps(identity))
+    return all(saved.get(name) == ours.get(name) for name in _FAMILY)
+
+
+def check_identity(saved: dict[str, Any], identity: dict[str, Any], of_family: bool = True) -> None:
+    """Compare what made a saved state with what loads it.
+
+    Args:
+        saved: what :func:`saved_identity` returned.
+        identity: what :meth:`~metta.cogworks.curriculum.config.CurriculumConfig.identity` gives.
+        of_family: whether task ids must mean the same.
+
+    Raises:
+        ValueError: they differ: the message names each field that does, with both values.
+    """
+    saved, ours = dict(saved), json.loads(json.dumps(identity))
     for each in (saved, ours):
         if isinstance(each.get("algorithm"), dict):
-            for name in _SCORING:
-                each["algorithm"].pop(name, None)
+            left_out = _SCORING
+            each["algorithm"] = {k: v for k, v in each["algorithm"].items() if k not in left_out}
+        for name in () if of_family else _FAMILY:
+            each.pop(name, None)
     found = differences(saved, ours, "the saved state", "this curriculum")
     if found:
+        way_out = "Load it into a curriculum with the same configuration"
+        if of_family and not same_family(saved, identity):
+            way_out += ", or keep what is known of the tasks that both have: changed_tasks=True"
         raise ValueError(
             "the saved state is that of another curriculum, and its numbers mean something "
-            f"else: {'; '.join(found)}. Load it into a curriculum with the same configuration"
+            f"else: {'; '.join(found)}. {way_out}"
         )

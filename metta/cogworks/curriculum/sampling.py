@@ -148,11 +148,14 @@ def power(worth: np.ndarray, exponent: float) -> np.ndarray:
     return _normalised(_raised(scaled, exponent))
 
 
+_MOST_SQUARINGS = 64  # of an exponent: beyond, pow is as fast
+
+
 def _raised(x: np.ndarray, exponent: float) -> np.ndarray:
     """x^exponent, by squaring where the exponent is a small whole number: several times faster than
     pow."""
     n = int(exponent)
-    if n != exponent or not 1 <= n <= 64:
+    if n != exponent or not 1 <= n <= _MOST_SQUARINGS:
         with np.errstate(over="ignore"):  # an infinite weight is limited afterwards
             return x**exponent
     result, square = None, x

@@ -37,11 +37,11 @@ def make(
 ) -> CurriculumConfig:
     """A configuration. ``fields`` are those of the algorithm, but for a few of the curriculum."""
     own = {name: fields.pop(name) for name in ("max_task_id", "seed") if name in fields}
-    fields = {"num_active_tasks": 8, **fields}
+    fields = {"num_active_tasks": 2, **fields}
     return CurriculumConfig(
         task_generator=rooms() if generator == "rooms" else generator,
         algorithm_config=algorithm(**fields),
-        **{"max_task_id": 50, **own},
+        **{"max_task_id": 2, **own},
     )
 
 
@@ -90,7 +90,7 @@ DIFFERENT: dict[str, tuple[Callable[[], CurriculumConfig], str, str, str]] = {
     "another generator": (lambda: make(RoomGenerator.Config()), GENERATOR + "type", "", ""),
     "a generator of several": (lambda: make(merge([rooms()])), GENERATOR + "type", "", ""),
     "no generator": (lambda: make(None), "task_generator", "", ""),
-    "max_task_id": (lambda: make(max_task_id=60), "max_task_id", "50", "60"),
+    "max_task_id": (lambda: make(max_task_id=3), "max_task_id", "2", "3"),
     "another algorithm": (
         lambda: make(algorithm=DiscreteRandomConfig),
         "algorithm.type",

@@ -221,7 +221,7 @@ def test_no_shared_memory_left(session_id: str, nbytes: int) -> None:
 
 
 def test_no_shared_memory_left_for_a_curriculum(session_id: str) -> None:
-    algorithm = LearningProgressConfig(num_active_tasks=2**41, session_id=session_id)
+    algorithm = LearningProgressConfig(num_active_tasks=2**30, session_id=session_id)
     config = CurriculumConfig(algorithm_config=algorithm, max_task_id=2**42)
     with pytest.raises(
         MemoryError, match=f"no shared memory for session '{session_id}': asked for"

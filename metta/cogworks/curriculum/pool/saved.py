@@ -79,7 +79,7 @@ def fitted(state: Any, layout: TableLayout) -> dict[str, Any]:
         ValueError: it is not the state of a pool, is inconsistent, holds a number that its column
             cannot, or holds more tasks than there is room for.
     """
-    saved = _checked(state, layout)
+    saved = checked(state, layout)
     names, rows = list(state["columns"]), saved["rows"]
     active = rows[:, names.index("is_active")] != 0.0
     same = len(rows) == layout.max_tasks
@@ -121,7 +121,9 @@ def _fitting_history(saved: np.ndarray, count: int, size: int) -> tuple[np.ndarr
     return saved, len(saved)
 
 
-def _checked(state: Any, layout: TableLayout) -> dict[str, Any]:
+def checked(state: Any, layout: TableLayout) -> dict[str, Any]:
+    """The arrays of a saved pool. Raises ValueError as :func:`fitted` does, but for want of
+    room."""
     _check_form(state)
     arrays = {name: _array(name, state[name], dtype) for name, dtype in _ARRAYS.items()}
     _check_counters(state["counters"], state["max_tasks"], len(arrays["moments"]))

@@ -1,0 +1,61 @@
+"""A saved curriculum whose family of tasks has changed meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from metta.cogworks.curriculum.pool.layout import TableLayout
+from metta.cogworks.curriculum.pool.moved import active_ids, moved
+from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.variants import same_tasks
+
+_LOG = logging.getLogger(__name__)
+
+
+def for_changed_tasks(
+    state: dict[str, Any],
+    saved: Mapping[str, Any],
+    generator: TaskGenerator[Any] | None,
+    num_ids: int,
+    layout: TableLayout,
+) -> dict[str, Any]:
+    """A saved algorithm's state with the tasks that the new family has too, under their ids there.
+    Logs how many are kept, and how many not.
+
+    A task is the same if it has the same label and bucket values; a plain id, if it is the same id.
+
+    Args:
+        state: of the algorithm, with that of the pool in it.
+        saved: the identity of the curriculum that saved it.
+        generator: of the new family; None: tasks are plain ids.
+        num_ids: of the new family.
+        layout: of the table that will take the pool over.
+
+    Raises:
+        ValueError: the state is not one of a pool, or its family cannot be made.
+    """
+    pool: Any = state.get("tracker") if isinstance(state, dict) else None
+    ids = active_ids(pool, layout)
+    kept = {a: b for a, b in _same_tasks(saved, generator, ids).items() if b < num_ids}
+    weights = {b: 1.0 if generator is None else generator.sampling_weight(b) for b in kept.values()}
+    _LOG.warning(
+        "the task family has changed since the pool was saved: %d of its %d tasks go on as the "
+        "same variants, the other %d are begun anew",
+        len(kept),
+        len(ids),
+        len(ids) - len(kept),
+    )
+    return {**state, "tracker": moved(pool, layout, kept, weights)}
+
+
+def _same_tasks(
+    saved: Mapping[str, Any], generator: TaskGenerator[Any] | None, ids: list[int]
+) -> dict[int, int]:
+    before = saved.get("task_generator")
+    if before is None and generator is None:
+        return {task_id: task_id for task_id in ids}
+    if before is None or generator is None:
+        return {}
+    return same_tasks(TaskGeneratorConfig.model_validate(before).create(), generator, ids)
