@@ -104,18 +104,12 @@ class Header:
 
     # -- changes: the lock is held -----------------------------------------------------------------
 
-    def _widen(self, x: float) -> None:
-        values = self._values
-        if x > values[SCORE_HIGH]:
-            values[SCORE_HIGH] = x
-        elif x < values[SCORE_LOW]:
-            values[SCORE_LOW] = x
+    def set_score_range(self, low: float, high: float) -> None:
+        """The range of all scores so far."""
+        self._values[SCORE_LOW], self._values[SCORE_HIGH] = low, high
 
-    def log_score(self, score: float, seen: float | None = None) -> None:
-        """Write a score to the ring of recent ones, let the clock tick, and widen the range of
-        scores to what a scorer has ``seen``."""
-        if seen is not None:
-            self._widen(seen)
+    def log_score(self, score: float) -> None:
+        """Write a score to the ring of recent ones, and let the clock tick."""
         words = self._words
         recorded = words[HISTORY]
         self._values[self._history_base + recorded % self._history_size] = score
