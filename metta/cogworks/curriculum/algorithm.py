@@ -48,9 +48,11 @@ class CurriculumAlgorithm(StatsLogger, ABC):
     proportion to ``score_tasks``. Its own attributes stay in its process; what it declares as
     ``columns`` is shared, saved and cleared with each task.
 
-    **At a completion** the curriculum records it in the tracker, then calls
-    :meth:`update_task_performance`. An algorithm may call the tracker's method of the same name
-    from there, to set the learning progress say: the completion is counted once.
+    **At a completion** the curriculum calls :meth:`complete`, which records it in the tracker and
+    then calls :meth:`update_task_performance`, all in one change of the pool. An algorithm has
+    nothing to record. It may call :meth:`complete` or the tracker's ``update_task_performance``
+    from there, to set the learning progress say: the completion is counted once. What it raises
+    undoes the completion.
 
     Args:
         num_tasks: reported as ``num_tasks``.
@@ -153,9 +155,12 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """Record a completion of the task in ``slot``, then tell the algorithm. Lock held. Returns
         why the task must be retired, or None."""
         tracker, table = self.task_tracker, self.table
+        if tracker.is_completing(task_id):  # an algorithm that calls this where it is told
+            return None
         begun = table.begin()
         tracker.record(table.save_row(slot), score)
         tracker.completing(task_id, lambda: self.update_task_performance(task_id, score))
+        table.header.log_score(score)  # last: an algorithm that raises has changed nothing
         table.commit(begun)
         return None
 

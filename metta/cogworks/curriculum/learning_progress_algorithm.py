@@ -207,7 +207,10 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         begun = table.begin()
         row, header = table.save_row(slot), table.header
         x = min(1.0, max(0.0, score)) if self._clip else score
-        low, high = header.widen(x)
+        low, high = header.score_range
+        is_record = not low <= x <= high
+        if is_record:
+            low, high = min(low, x), max(high, x)
         if scorer is not None:
             clock = header.clock
             scorer.update_row(row, x, low, high, clock)
@@ -224,6 +227,9 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
             table.samples.set_weight(slot, weight)
             if self._eviction.is_candidate(row):
                 header.note_candidate(slot)
+        header.log_score(score)  # last: a scorer that raises has changed nothing
+        if is_record:
+            header.set_score_range(low, high)
         table.commit(begun)
         return None if finite else f"{type(self._scorer).__name__} scores it as {worth}"
 

@@ -192,15 +192,16 @@ class TaskTracker:
         row = table.save_row(slot)
         if success_threshold is not None:
             row[SUCCESS_THRESHOLD] = success_threshold
-        if task_id != self._completing:
-            self.record(row, score)
         if lp_score is not None:
             row[LP_SCORE] = lp_score
+        if not self.is_completing(task_id):
+            self.record(row, score)
+            table.header.log_score(score)
         table.commit(begun)
 
     def record(self, row: memoryview[float], score: float) -> None:
-        """Add one completion to a journaled row. Lock held. The averages begin at the first
-        score."""
+        """Add one completion to a journaled row; the header's ``log_score`` is to follow. Lock
+        held. The averages begin at the first score."""
         alpha, n, squared = self.ema_alpha, row[COMPLETION_COUNT], score * score
         success = 1.0 if score >= row[SUCCESS_THRESHOLD] else 0.0
         if n == 0.0:
@@ -213,7 +214,11 @@ class TaskTracker:
         row[TOTAL_SCORE] += score
         row[LAST_SCORE] = score
         row[self._total_squared] += squared
-        self.table.header.log_score(score)
+
+    def is_completing(self, task_id: int) -> bool:
+        """Whether an algorithm is just being told of a completion of this task, which was recorded
+        already. Lock held."""
+        return self._completing == task_id
 
     def completing(self, task_id: int, tell: Callable[[], object]) -> None:
         """Call ``tell``, which tells an algorithm of a completion that was recorded already. Lock

@@ -100,6 +100,37 @@ class AlgorithmContract:
             == 6
         )
 
+    @pytest.mark.parametrize("report", ["task", "curriculum", "many", "and draw"])
+    def test_a_completion_is_counted_once(
+        self, whole: CurriculumConfig, open_curriculum: Any, report: str
+    ) -> None:
+        curriculum = open_curriculum(whole)
+        for step in range(10):
+            task = curriculum.get_task()
+            score = score_of(task.task_id, step)
+            if report == "task":
+                task.complete(score)
+            elif report == "curriculum":
+                curriculum.update_task_performance(task.task_id, score)
+            elif report == "many":
+                curriculum.update_tasks([task.task_id], [score])
+            else:
+                curriculum.complete_and_draw(task, score)
+        tracker = curriculum.algorithm.task_tracker
+        assert curriculum.stats()["num_completed"] == 10
+        assert tracker.get_global_stats()["total_completions"] == 10
+        assert tracker.get_state()["counters"]["clock"] == 10
+        assert tracker.get_state()["counters"]["history"] == 10
+
+    def test_an_algorithm_alone_counts_a_completion_once(
+        self, config: CurriculumAlgorithmConfig
+    ) -> None:
+        algorithm = config.create(6)
+        tracker = algorithm.task_tracker
+        algorithm.update_task_performance(3, 0.5)
+        state = tracker.get_task_state(3)
+        assert state is None or state.completion_count == 1
+
     def test_eviction_is_recommended_among_the_given_tasks(
         self, whole: CurriculumConfig, open_curriculum: Any
     ) -> None:

@@ -121,6 +121,28 @@ class StepScorer(ColumnScorer):
         return np.abs(rows[:, self._latest] - rows[:, self._previous]) / (high - low)
 
 
+class Astray(StepScorer):
+    """Reads or writes at a place that is not within its row."""
+
+    at = 0
+    where = ""  # the method that does
+    writes = True
+
+    def _go_astray(self, row: memoryview, where: str) -> None:
+        if where == self.where and self.writes:
+            row[self.at] = 1.0
+        elif where == self.where:
+            row[self.at]
+
+    def update_row(self, row: memoryview, x: float, low: float, high: float, clock: int) -> None:
+        super().update_row(row, x, low, high, clock)
+        self._go_astray(row, "update_row")
+
+    def score_row(self, row: memoryview, low: float, high: float, clock: int) -> float:
+        self._go_astray(row, "score_row")
+        return super().score_row(row, low, high, clock)
+
+
 class BrokenScorer(StepScorer):
     """Scores NaN once a task has two completions."""
 
@@ -175,6 +197,45 @@ class RareFirst(CurriculumAlgorithm):
     def on_task_evicted(self, task_id: int) -> None:
         self.task_tracker.remove_task(task_id)  # as the guide's algorithm does
         self.evicted.append(task_id)
+
+
+class CopyConfig(CurriculumAlgorithmConfig):
+    """Of :class:`Copy`."""
+
+    def algorithm_type(self) -> str:
+        return "copy"
+
+    def create(self, num_tasks: int) -> "Copy":
+        return Copy(num_tasks, self)
+
+
+class Copy(CurriculumAlgorithm):
+    """A minimal algorithm whose public methods are copies of the shipped one's, which record what
+    they are told."""
+
+    def score_tasks(self, task_ids: list[int]) -> dict[int, float]:
+        stats = {i: self.task_tracker.get_task_stats(i) for i in task_ids}
+        return {i: 1.0 + row["lp_score"] if row else 0.0 for i, row in stats.items()}
+
+    def recommend_eviction(self, task_ids: list[int]) -> int | None:
+        return None
+
+    def should_evict_task(self, task_id: int, criterion: Sequence[int] | int | None = None) -> bool:
+        return False
+
+    def update_task_performance(self, task_id: int, score: float) -> None:
+        self.task_tracker.track_task_creation(task_id)
+        slot = self.table.find(task_id)
+        if slot >= 0:
+            self.complete(slot, task_id, score)
+        self.task_tracker.update_task_performance(task_id, score, lp_score=abs(score))
+        self.invalidate_cache()
+
+    def on_task_created(self, task: CurriculumTask) -> None:
+        self.task_tracker.track_task_creation(task.task_id)
+
+    def on_task_evicted(self, task_id: int) -> None:
+        self.task_tracker.remove_task(task_id)
 
 
 class FileBackend(TaskMemoryBackend):

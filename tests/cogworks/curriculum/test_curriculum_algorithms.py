@@ -24,7 +24,8 @@ from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT, LAST_SCORE
 from metta.cogworks.curriculum.sampling import mix_uniform, zscore_softmax
 from metta.cogworks.curriculum.weighing import explored
 from tests.cogworks.curriculum.algorithm_contract import STEPS, AlgorithmContract, steps
-from tests.cogworks.curriculum.curriculum_examples import RareFirst, RareFirstConfig
+from tests.cogworks.curriculum.curriculum_examples import CopyConfig, RareFirst, RareFirstConfig
+from tests.cogworks.curriculum.states import as_json
 
 EXAMPLES = "tests.cogworks.curriculum.curriculum_examples"
 # Tasks may leave as soon as they have one completion, so that thirty steps see several evictions.
@@ -59,6 +60,12 @@ class TestCustomAlgorithm(AlgorithmContract):
     @pytest.fixture
     def config(self) -> RareFirstConfig:
         return RareFirstConfig(num_active_tasks=6, use_shared_memory=False)
+
+
+class TestCopyOfTheShippedAlgorithm(AlgorithmContract):
+    @pytest.fixture
+    def config(self) -> CopyConfig:
+        return CopyConfig(num_active_tasks=6, use_shared_memory=False)
 
 
 def local(**fields) -> LearningProgressConfig:
@@ -247,7 +254,7 @@ def test_a_completion_that_the_algorithm_fails_on_leaves_the_row_as_it_was(
     curriculum = open_curriculum(RareFirstConfig(num_active_tasks=4, use_shared_memory=False))
     task = curriculum.get_task()
     task.complete(0.5)
-    before = task.state
+    before, whole = task.state, as_json(curriculum.get_state())
 
     def fails(self, task_id: int, score: float) -> None:
         raise OSError("disk full")
@@ -256,6 +263,7 @@ def test_a_completion_that_the_algorithm_fails_on_leaves_the_row_as_it_was(
     with pytest.raises(OSError, match="disk full"):
         task.complete(1.0)
     assert task.state == before
+    assert as_json(curriculum.get_state()) == whole  # clock and recent scores as well
     assert curriculum.stats()["num_completed"] == 1
 
 

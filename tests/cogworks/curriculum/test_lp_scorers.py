@@ -24,8 +24,11 @@ from metta.cogworks.curriculum.lp_scorers import (
     bidirectional_progress,
     reweight,
 )
+from metta.cogworks.curriculum.pool.checks import pool_faults
 from metta.cogworks.curriculum.posterior_scorer import expected_positive
+from tests.cogworks.curriculum.curriculum_examples import Astray
 from tests.cogworks.curriculum.scorer_contract import ScorerContract, record
+from tests.cogworks.curriculum.states import as_json
 
 
 def make(scorer: str, **fields) -> LearningProgressAlgorithm:
@@ -256,6 +259,35 @@ def test_a_tracker_with_the_columns_can_be_passed_in() -> None:
     algorithm = LearningProgressAlgorithm(4, hypers, task_tracker=tracker)
     record(algorithm, [(3, 0.5)])
     assert tracker.get_column(3, "basic_mean") == 0.5
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("where", ["update_row", "score_row"])
+@pytest.mark.parametrize("at", [22, 23, 10**6, 2**62, -23, -100, -(10**6)])
+def test_a_scorer_that_leaves_its_row_is_an_error_and_the_pool_is_whole(
+    open_curriculum, monkeypatch, at: int, where: str, writes: bool, shared: bool
+) -> None:
+    config = LearningProgressConfig(
+        scorer=Astray, num_active_tasks=6, max_slice_axes=3, use_shared_memory=shared
+    )
+    curriculum = open_curriculum(config)
+    assert curriculum.table.layout.row_size == 22
+    other = open_curriculum(curriculum.config) if shared else curriculum
+    task = other.get_task()
+    task.complete(0.5)
+    before = curriculum.get_state()
+    for name, value in (("at", at), ("where", where), ("writes", writes)):
+        monkeypatch.setattr(Astray, name, value)
+    with pytest.raises(IndexError, match="out of bounds"):
+        task.complete(1.0)
+    monkeypatch.undo()
+    assert as_json(curriculum.get_state()) == as_json(before)
+    with curriculum.table as table:
+        assert pool_faults(table) == []
+    for each in (curriculum, other):
+        each.get_task().complete(0.5)
+    assert curriculum.stats()["num_completed"] == 3
 
 
 def test_a_task_that_the_scorer_gives_no_number_is_retired(open_curriculum, caplog) -> None:

@@ -202,6 +202,49 @@ def test_rows_too_wide_for_the_journal_are_refused_and_the_widest_are_exchanged_
     assert tracker.get_global_stats()["total_completions"] == 4
 
 
+LAYOUT = TaskTracker(4, columns=[Column("level", "", -1.0, 1.0)], slice_axes=2).table.layout
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("name", [name for name in LAYOUT.names if name != "level"])
+def test_columns_of_identity_and_bookkeeping_are_not_to_be_set(name: str, value: float) -> None:
+    tracker = TaskTracker(4, columns=[Column("level", "", -1.0, 1.0)], slice_axes=2)
+    tracker.update_task_performance(1, 0.5)
+    tracker.update_task_performance(2, 0.5)
+    before = as_json(tracker.get_state())
+    with pytest.raises(
+        ValueError,
+        match=rf"column '{name}' is kept by the tracker and cannot be set: .*can \(level\)",
+    ):
+        tracker.set_column(1, name, value)
+    assert as_json(tracker.get_state()) == before
+    other = TaskTracker(4, columns=[Column("level", "", -1.0, 1.0)], slice_axes=2)
+    other.load_state(tracker.get_state())
+    assert other.get_all_tracked_tasks() == [1, 2]
+
+
+def test_columns_that_are_the_users_can_be_set() -> None:
+    tracker = TaskTracker(4, task_struct_size=15, columns=[Column("level", "", -1.0, 1.0)])
+    tracker.track_task_creation(1)
+    for name in ("spare_13", "spare_14", "level"):
+        tracker.set_column(1, name, 0.5)
+        assert tracker.get_column(1, name) == 0.5
+    other = TaskTracker(4, task_struct_size=15, columns=[Column("level", "", -1.0, 1.0)])
+    other.load_state(tracker.get_state())
+    assert other.get_column(1, "level") == 0.5
+
+
+@pytest.mark.parametrize("value", [-1.5, 1.5, 1e99, -(2**62)])
+def test_values_beyond_the_declared_bounds_are_refused(value: float) -> None:
+    tracker = TaskTracker(4, columns=[Column("level", "", -1.0, 1.0)])
+    tracker.track_task_creation(1)
+    with pytest.raises(
+        ValueError, match=r"column 'level' cannot hold .*: it is declared from -1 to 1"
+    ):
+        tracker.set_column(1, "level", value)
+    assert tracker.get_column(1, "level") == 0.0
+
+
 def test_columns() -> None:
     tracker = TaskTracker(4, columns=[Column("level", "estimate")])
     tracker.track_task_creation(2)

@@ -104,15 +104,9 @@ class Header:
 
     # -- changes: the lock is held -----------------------------------------------------------------
 
-    def widen(self, x: float) -> tuple[float, float]:
-        """The range of all scores so far, ``x`` included."""
-        values = self._values
-        low, high = values[SCORE_LOW], values[SCORE_HIGH]
-        if x > high:
-            values[SCORE_HIGH] = high = x
-        elif x < low:
-            values[SCORE_LOW] = low = x
-        return low, high
+    def set_score_range(self, low: float, high: float) -> None:
+        """The range of all scores so far."""
+        self._values[SCORE_LOW], self._values[SCORE_HIGH] = low, high
 
     def log_score(self, score: float) -> None:
         """Write a score to the ring of recent ones, and let the clock tick."""
