@@ -47,11 +47,7 @@ from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
 from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
-from metta.cogworks.curriculum.tasks.inputs import (
-    checked_integer,
-    instance,
-    text,
-)
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag, instance, text
 
 __all__ = [
     "Curriculum",
@@ -341,7 +337,7 @@ class Curriculum(StatsLogger):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
         saved, identity, algorithm = saved_identity(state), self.config.identity(), self.algorithm
-        if changed_tasks and not same_family(saved, identity):
+        if flag("changed_tasks", changed_tasks) and not same_family(saved, identity):
             check_identity(saved, identity, of_family=False)
             generator, layout = self._generator, self.table.layout
             tasks = for_changed_tasks(state["algorithm"], saved, generator, self._num_ids, layout)

@@ -356,9 +356,20 @@ CURRICULUM = [
         lambda t, v: t.curriculum.load_state(v),
         [
             *states("not the state of a curriculum: it has no 'algorithm'"),
-            ({"algorithm": None}, ValueError, "not the state of an algorithm: a NoneType"),
-            ({"algorithm": {}}, ValueError, "belongs to algorithm None, this is 'learning_"),
+            ({"algorithm": None}, ValueError, "does not say whose it is: its identity is None"),
+            ({"algorithm": {}}, ValueError, "does not say whose it is: its identity is None"),
+            ({"algorithm": {}, "identity": "{}"}, ValueError, "belongs to algorithm None, this"),
         ],
+    ),
+    Entry(
+        "load_state(changed_tasks)",
+        lambda t, v: t.curriculum.load_state(t.curriculum.get_state(), changed_tasks=v),
+        all_of(
+            [None, 1, 0, "no", NAN, [], {}, object()],
+            TypeError,
+            "changed_tasks=.* is not allowed: give True or False",
+        ),
+        [(True, "the family may have changed, and has not")],
     ),
 ]
 
