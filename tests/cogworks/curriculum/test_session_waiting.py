@@ -179,7 +179,7 @@ def test_reports_are_a_minute_apart(caplog: pytest.LogCaptureFixture) -> None:
         wait.report(Blocker())
 
 
-@pytest.mark.parametrize("seconds", [0, 0.0, -1, float("nan"), True, "5", None])
+@pytest.mark.parametrize("seconds", [0, 0.0, -1, float("nan"), True, "5", None, 10**400])
 def test_unfit_limits(seconds: object) -> None:
     for backend in (SharedMemoryBackend, LocalMemoryBackend):
         with pytest.raises(ValueError, match=r"lock_timeout_seconds=.* a number of seconds above"):

@@ -10,6 +10,7 @@ and 74, the longest wait 37 to 110 ms.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -68,9 +69,9 @@ class Blocker:
 def checked_timeout(value: float) -> float:
     """``lock_timeout_seconds`` as a float. ValueError if it is not a number above 0."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not value > 0:
+    if not number or not (0 < value <= sys.float_info.max or value == math.inf):
         raise ValueError(
-            f"lock_timeout_seconds={value!r} is not allowed: give a number of seconds above 0"
+            f"lock_timeout_seconds={value!r:.60} is not allowed: give a number of seconds above 0"
         )
     return float(value)
 
