@@ -25,11 +25,11 @@ from metta.cogworks.curriculum.config import CurriculumConfig
 from metta.cogworks.curriculum.identity import (
     check_identity,
     check_ids,
-    same_family,
     saved_identity,
 )
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
+from metta.cogworks.curriculum.pool.layout import VARIANT_COLUMN
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.population import Population
@@ -47,7 +47,8 @@ from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
 from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
-from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag, instance, text
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, instance, text
+from metta.cogworks.curriculum.tasks.variants import may_repeat
 
 __all__ = [
     "Curriculum",
@@ -124,7 +125,9 @@ class Curriculum(StatsLogger):
                     hypers.num_active_tasks,
                     capacity,
                 )
-            algorithm.bind(hypers.make_tracker(algorithm.columns, capacity, identity))
+            own = (VARIANT_COLUMN,) if may_repeat(self._generator) else ()
+            columns = (*algorithm.columns, *own)
+            algorithm.bind(hypers.make_tracker(columns, capacity, identity))
         return algorithm
 
     @exclusive
@@ -336,14 +339,12 @@ class Curriculum(StatsLogger):
         if not isinstance(state, dict) or "algorithm" not in state:
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
-        saved, identity, algorithm = saved_identity(state), self.config.identity(), self.algorithm
-        if flag("changed_tasks", changed_tasks) and not same_family(saved, identity):
-            check_identity(saved, identity, of_family=False)
-            generator, layout = self._generator, self.table.layout
-            tasks = for_changed_tasks(state["algorithm"], saved, generator, self._num_ids, layout)
-            state = {**state, "algorithm": tasks}
+        algorithm, identity = self.algorithm, self.config.identity()
+        if changed_tasks:
+            layout = self.table.layout
+            state = for_changed_tasks(state, identity, self._generator, self._num_ids, layout)
         check_ids(algorithm.check_state(state["algorithm"]), self._num_ids)
-        check_identity(saved, identity, of_family=not changed_tasks)
+        check_identity(saved_identity(state), identity, of_family=not changed_tasks)
         algorithm.load_state(state["algorithm"])
         self._population.top_up()
         self.invalidate_cache()

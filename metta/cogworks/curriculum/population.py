@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 
 from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
-from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID
+from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID, VARIANT
 from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
 from metta.cogworks.curriculum.task_generator import TaskGenerator
+from metta.cogworks.curriculum.tasks.variants import Variants
 
 _LOG = logging.getLogger(__name__)
 
 MOST_EVICTIONS = 8
 """Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
 
+_VARIANT_TRIES = 64  # of new ids: in a family of few variants most are in the pool
 _FILL_STREAM = 2**64 - 1  # of the Philox generator that chooses the first tasks
 
 
@@ -52,7 +54,8 @@ class Population:
         self._table: TaskTable = algorithm.table
         self._num_ids, self._seed = num_ids, seed
         self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
-        self._weighted = None if generator is None or generator.is_uniform else generator
+        layout = algorithm.table.layout
+        self._variants = Variants(generator, layout.max_tasks, layout.has_variants)
         self._tells = algorithm.needs_task_events
         self._tasks = weakref.ref(tasks)
         hypers = algorithm.hypers
@@ -82,15 +85,22 @@ class Population:
         key = np.array([self._seed, _FILL_STREAM], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         ids = distinct(rng, min(table.layout.max_tasks, self._num_ids), self._num_ids)
-        table.fill(ids, self._weights_of(ids), self._new)
+        fields: dict[str, Any] = dict(self._new)
+        if self._variants.may_repeat:
+            found = {self._variants.variant(task_id): task_id for task_id in reversed(ids.tolist())}
+            ids = np.array(list(found.values())[::-1])
+            fields[VARIANT] = np.array(list(found)[::-1], np.float64)
+        table.fill(ids, self._weights_of(ids), fields)
         for task_id in ids.tolist() if self._tells else ():
             self._tell_created(task_id)
+        if self._variants.may_repeat:
+            self.top_up()
 
     def top_up(self) -> None:
         """Fill what is free, as long as there are other ids."""
         table = self._table
         while table.header.active_count < table.layout.max_tasks:
-            task_id = table.new_ids.draw(self._num_ids)
+            task_id = self._new_id()
             if task_id is None:
                 return
             self._entered(table.insert(task_id, self._fields_of(task_id)), task_id)
@@ -111,16 +121,27 @@ class Population:
         if tasks is not None:
             self._algorithm.on_task_created(CurriculumTask(tasks, task_id))
 
+    def _new_id(self, other_than: int = -1) -> int | None:
+        """An id that is not in the pool, of a variant that is not; None if none is found."""
+        draw, variants = self._table.new_ids.draw, self._variants
+        for _ in range(_VARIANT_TRIES):
+            task_id = draw(self._num_ids, other_than)
+            if task_id is None or not variants.may_repeat:
+                return task_id
+            if self._table.indexes[-1].find(variants.variant(task_id)) < 0:
+                return task_id
+        return None
+
     def _fields_of(self, task_id: int) -> dict[str, float]:
-        return {**self._new, PRIOR: self._weight_of(task_id)}
+        fields = {**self._new, PRIOR: self._variants.weight(task_id)}
+        if self._variants.may_repeat:
+            fields[VARIANT] = self._variants.variant(task_id)
+        return fields
 
     def _weights_of(self, ids: np.ndarray) -> np.ndarray:
-        if self._weighted is None:
+        if self._variants.is_uniform:
             return np.ones(len(ids))
-        return np.array([self._weighted.sampling_weight(task_id) for task_id in ids.tolist()])
-
-    def _weight_of(self, task_id: int) -> float:
-        return 1.0 if self._weighted is None else self._weighted.sampling_weight(task_id)
+        return np.array([self._variants.weight(task_id) for task_id in ids.tolist()])
 
     # -- an episode --------------------------------------------------------------------------------
 
@@ -221,7 +242,7 @@ class Population:
         slot = table.find(task_id)
         if slot < 0:
             return False
-        successor = table.new_ids.draw(self._num_ids, other_than=task_id)
+        successor = self._new_id(other_than=task_id)
         if successor is None and keep_if_no_other:
             return False
         if successor is None:

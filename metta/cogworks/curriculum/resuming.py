@@ -6,40 +6,49 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from metta.cogworks.curriculum.pool.layout import TableLayout
+from metta.cogworks.curriculum.identity import check_identity, same_family, saved_identity
+from metta.cogworks.curriculum.pool.layout import PRIOR, VARIANT, TableLayout
 from metta.cogworks.curriculum.pool.moved import active_ids, moved
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
-from metta.cogworks.curriculum.tasks.variants import same_tasks
+from metta.cogworks.curriculum.tasks.variants import Variants, same_tasks
 
 _LOG = logging.getLogger(__name__)
 
 
 def for_changed_tasks(
     state: dict[str, Any],
-    saved: Mapping[str, Any],
+    identity: dict[str, Any],
     generator: TaskGenerator[Any] | None,
     num_ids: int,
     layout: TableLayout,
 ) -> dict[str, Any]:
-    """A saved algorithm's state with the tasks that the new family has too, under their ids there.
-    Logs how many are kept, and how many not.
+    """A saved curriculum's state with the tasks that the new family has too, under their ids there.
+    Logs how many are kept, and how many not; the state itself, where the family is the same.
 
     A task is the same if it has the same label and bucket values; a plain id, if it is the same id.
 
     Args:
-        state: of the algorithm, with that of the pool in it.
-        saved: the identity of the curriculum that saved it.
+        state: of the curriculum.
+        identity: of the one that will load it.
         generator: of the new family; None: tasks are plain ids.
         num_ids: of the new family.
         layout: of the table that will take the pool over.
 
     Raises:
-        ValueError: the state is not one of a pool, or its family cannot be made.
+        ValueError: the state is not one of a pool, is that of a curriculum that differs in other
+            things too, or its family cannot be made.
     """
-    pool: Any = state.get("tracker") if isinstance(state, dict) else None
+    saved, algorithm = saved_identity(state), state["algorithm"]
+    if same_family(saved, identity):
+        return state
+    check_identity(saved, identity, of_family=False)
+    pool: Any = algorithm.get("tracker") if isinstance(algorithm, dict) else None
     ids = active_ids(pool, layout)
     kept = {a: b for a, b in _same_tasks(saved, generator, ids).items() if b < num_ids}
-    weights = {b: 1.0 if generator is None else generator.sampling_weight(b) for b in kept.values()}
+    variants = Variants(generator, layout.max_tasks, layout.has_variants)
+    fields = {PRIOR: {b: variants.weight(b) for b in kept.values()}}
+    if layout.has_variants:
+        fields[VARIANT] = {b: float(variants.variant(b)) for b in kept.values()}
     _LOG.warning(
         "the task family has changed since the pool was saved: %d of its %d tasks go on as the "
         "same variants, the other %d are begun anew",
@@ -47,7 +56,7 @@ def for_changed_tasks(
         len(ids),
         len(ids) - len(kept),
     )
-    return {**state, "tracker": moved(pool, layout, kept, weights)}
+    return {**state, "algorithm": {**algorithm, "tracker": moved(pool, layout, kept, fields)}}
 
 
 def _same_tasks(

@@ -18,6 +18,7 @@ from metta.cogworks.curriculum.pool.backends import (
     SharedMemoryBackend,
     TaskMemoryBackend,
     TaskState,
+    task_state,
 )
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import (
@@ -282,7 +283,11 @@ class TaskTracker:
     def get_task_state(self, task_id: int) -> TaskState | None:
         """The task's row, or None if it is not tracked."""
         slot = self.table.find(validate_task_id(task_id))
-        return None if slot < 0 else self.table.state(slot)
+        return (
+            None
+            if slot < 0
+            else task_state(self.table.layout.names, self.table.rows[slot].tolist())
+        )
 
     def get_task_stats(self, task_id: int) -> dict[str, float] | None:
         """Statistics of a task, or None if it is not tracked. ``mean_score`` is 0 before the first

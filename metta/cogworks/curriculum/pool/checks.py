@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID
+from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID, VARIANT
 from metta.cogworks.curriculum.pool.table import TaskTable
 
 
@@ -24,7 +24,11 @@ def pool_faults(table: TaskTable) -> list[str]:
     slots = np.flatnonzero(active).tolist()
     expect("distinct ids", len(set(ids.tolist())), len(slots))
     expect("slots by id", [table.find(task_id) for task_id in ids.tolist()], slots)
-    expect("slots in the index", table.index.slots().tolist(), slots)
+    for number, index in enumerate(table.indexes):
+        expect(f"slots in index {number}", index.slots().tolist(), slots)
+    if table.layout.has_variants:
+        variants = table.column(VARIANT)[active].tolist()
+        expect("tasks without an equal one", len(set(variants)), len(slots))
     expect("number of tasks", counters["active"], len(slots))
     gone = counters["evicted"] + counters["invalid"]
     expect("created - evicted - invalid", counters["created"] - gone, len(slots))

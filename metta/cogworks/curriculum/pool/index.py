@@ -55,23 +55,23 @@ class SlotIndex:
             i = (i + 1) & self._mask
         return -1
 
-    def insert(self, key: int, slot: int, journal: Journal) -> None:
-        """Add a row whose key is not in the index. Lock held."""
-        i = ((key * GOLDEN) & _MASK) >> self._shift
+    def insert(self, slot: int, journal: Journal) -> None:
+        """Add a row, which has its key. Lock held."""
+        i = ((int(self._key(slot)) * GOLDEN) & _MASK) >> self._shift
         while self._entries[i]:
             i = (i + 1) & self._mask
         self._store(i, slot + 1, journal)
 
-    def remove(self, key: int, journal: Journal) -> None:
-        """Take out the row with this key, while the row still has it. Lock held.
+    def remove(self, slot: int, journal: Journal) -> None:
+        """Take out a row, while it still has its key. Lock held.
 
         Raises:
             RuntimeError: it is not there.
         """
-        i = ((key * GOLDEN) & _MASK) >> self._shift
-        while not (self._entries[i] and self._key(self._entries[i] - 1) == key):
+        i = ((int(self._key(slot)) * GOLDEN) & _MASK) >> self._shift
+        while self._entries[i] != slot + 1:
             if self._entries[i] == 0:
-                raise RuntimeError(f"{key} has a row but no entry in the index")
+                raise RuntimeError(f"slot {slot} has a row but no entry in the index")
             i = (i + 1) & self._mask
         gap, i = i, (i + 1) & self._mask
         while entry := self._entries[i]:

@@ -170,7 +170,16 @@ GROUP_FIELDS = ("completion_count", "total_score", "total_squared", "scheduled_c
 BLOCK = 1024
 """Slots that are refreshed or copied in one hold of the lock: 0.1 to 0.2 ms of scoring."""
 _ENTRY = 16  # bytes that an entry of the journal takes beside what it saves
+VARIANT = "variant"
+"""The column that :data:`VARIANT_COLUMN` declares."""
+
 _INDEX_MOVES = 96  # entries of the index that one change may move; at most half full, it is a few
+
+
+VARIANT_COLUMN = Column(
+    VARIANT, "hash of the task's variant, which no two tasks share", 0.0, MAX_TASK_ID
+)
+"""Declared by whoever keeps tasks of equal configurations apart: rows are found by it, too."""
 
 
 class TableLayout:
@@ -208,6 +217,7 @@ class TableLayout:
         self.columns = (*base, *spare, *declared)
         self.names = tuple(column.name for column in self.columns)
         self.settable = frozenset(column.name for column in (*spare, *columns))
+        self.has_variants = VARIANT in self.names
         self.max_tasks = max_tasks
         self.task_struct_size = task_struct_size
         self.completion_history_size = completion_history_size
@@ -231,6 +241,7 @@ class TableLayout:
             ("weights", 16 * self.tree_size),
             ("priors", 16 * self.tree_size),
             ("index", 4 * self.index_size),
+            ("variants", 4 * self.index_size * self.has_variants),
             ("changes", 4 * self.changes_size),
         ):
             self.offsets[name] = offset
@@ -245,8 +256,8 @@ class TableLayout:
                 "its own"
             )
         # The largest change, an exchange of tasks, journals the header, the row, a group for the
-        # label and for each slice, two leaves, the moved entries of the index and a retired id.
-        small = 3 + _INDEX_MOVES
+        # label and for each slice, two leaves, the moved entries of the indexes and a retired id.
+        small = 3 + _INDEX_MOVES * (1 + self.has_variants)
         groups = (1 + self.slice_axes) * (8 * GROUP_WORDS + _ENTRY)
         room = JOURNAL_BYTES - (HEADER_BYTES + 2 * _ENTRY + groups + small * (8 + _ENTRY))
         if 8 * self.row_size > room:

@@ -9,7 +9,6 @@ import numpy as np
 from metta.cogworks.curriculum.pool.layout import (
     GROUP_FIELDS,
     LABEL,
-    PRIOR,
     TableLayout,
 )
 from metta.cogworks.curriculum.pool.saved import checked
@@ -23,7 +22,10 @@ def active_ids(state: Any, layout: TableLayout) -> list[int]:
 
 
 def moved(
-    state: dict[str, Any], layout: TableLayout, new_ids: dict[int, int], priors: dict[int, float]
+    state: dict[str, Any],
+    layout: TableLayout,
+    new_ids: dict[int, int],
+    fields: dict[str, dict[int, float]],
 ) -> dict[str, Any]:
     """The saved pool with only some of its tasks, under other ids.
 
@@ -33,7 +35,7 @@ def moved(
         state: a saved pool, in the form in which it was saved. It is left as it is.
         layout: of the table that will take it over.
         new_ids: of the tasks that go on, by their id in the state.
-        priors: their sampling weights, by the new id.
+        fields: of their new rows, by column and by the new id.
 
     Raises:
         ValueError: it is not a saved pool, or is inconsistent.
@@ -60,11 +62,17 @@ def moved(
     own_seed = rows[goes_on, at["seed"]] == ids[goes_on]  # else it was given to the task
     rows[goes_on, at["seed"]] = np.where(own_seed, new, rows[goes_on, at["seed"]])
     rows[goes_on, at["task_id"]] = new
-    rows[goes_on, at[PRIOR]] = [priors[int(task_id)] for task_id in new]
+    names = list(state["columns"])
+    for name, values in fields.items():
+        if name not in at:
+            at[name], rows = len(names), np.column_stack([rows, np.zeros(len(rows))])
+            names.append(name)
+        rows[goes_on, at[name]] = [values[int(task_id)] for task_id in new]
     # A retired task's id may be that of another variant now.
     retired = np.full(len(state["retired"]), MAX_TASK_ID, np.int64)
     return {
         **state,
+        "columns": names,
         "rows": rows,
         "groups": groups,
         "weights": weights,

@@ -13,12 +13,12 @@ same code undoes a change that an exception interrupted.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from metta.cogworks.curriculum.pool.backends import TaskMemoryBackend, TaskState, task_state
+from metta.cogworks.curriculum.pool.backends import TaskMemoryBackend
 from metta.cogworks.curriculum.pool.changes import Changes
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.groups import Groups
@@ -54,6 +54,7 @@ from metta.cogworks.curriculum.pool.layout import (
     SEED,
     SUCCESS_THRESHOLD,
     TASK_ID,
+    VARIANT,
     TableLayout,
 )
 from metta.cogworks.curriculum.pool.memory import open_memory
@@ -96,18 +97,18 @@ class TaskTable:
         self.journal = Journal(self._bytes, self._words, layout.offsets["journal"])
         self.changes = Changes(*parts)
         self.groups = Groups(*parts)
-        self.index = SlotIndex(
-            self._bytes,
-            layout.offsets["index"],
-            layout.index_size,
-            self.rows,
-            (self._values, self._rows_base),
-            TASK_ID,
-        )
+        self.index = self._index("index", TASK_ID)
+        variants = [self._index("variants", layout.offset(VARIANT))] if layout.has_variants else []
+        self.indexes = (self.index, *variants)
         self.samples = Samples(*parts, self.rows, self.journal, self.changes)
         self.new_ids = NewIds(*parts, self.rows, self.index)
         self._nested = 0
         self._start_if_new()
+
+    def _index(self, part: str, column: int) -> SlotIndex:
+        at, size = self.layout.offsets[part], self.layout.index_size
+        values = (self._values, self._rows_base)
+        return SlotIndex(self._bytes, at, size, self.rows, values, column)
 
     @property
     def table(self) -> TaskTable:
@@ -211,10 +212,6 @@ class TaskTable:
         """Slot of a task, or -1. Lock held."""
         return self.index.find(task_id)
 
-    def state(self, slot: int) -> TaskState:
-        """The row as a record."""
-        return task_state(self.layout.names, self.rows[slot].tolist())
-
     def insert(self, task_id: int, fields: dict[str, float]) -> int:
         """Put a task into a free slot and return it. Lock held; the id is not in the pool.
 
@@ -247,7 +244,7 @@ class TaskTable:
         begun = self.begin()
         self._save_header()
         row = self.save_row(slot)
-        self._close(row, counted_as)
+        self._close(slot, row, counted_as)
         self._zero(slot)
         row[TASK_ID] = words[FREE]
         words[FREE] = slot + 1
@@ -263,7 +260,7 @@ class TaskTable:
         begun = self.begin()
         self._save_header()
         row = self.save_row(slot)
-        self._close(row, counted_as)
+        self._close(slot, row, counted_as)
         self._open(slot, row, task_id, fields)
         self.commit(begun)
 
@@ -277,22 +274,23 @@ class TaskTable:
         row[self._prior] = 1.0
         for name, value in fields.items():
             row[self.offset(name)] = value
-        self.index.insert(task_id, slot, self.journal)
+        for index in self.indexes:
+            index.insert(slot, self.journal)
         row[IS_ACTIVE] = 1.0
         self._words[CREATED] += 1
         self.samples.open(slot, row[self._prior])
 
-    def _close(self, row: memoryview[float], counted_as: int | None) -> None:
+    def _close(self, slot: int, row: memoryview[float], counted_as: int | None) -> None:
         words = self._words
         totals = [row[column] for column in self._totals]
         for group in {int(row[column]) for column in self._group_columns}:
             self.groups.add(group, totals, self.journal)
         words[CLOSED_COMPLETED] += int(row[COMPLETION_COUNT])
         words[CLOSED_SCHEDULED] += int(row[self._scheduled])
-        task_id = int(row[TASK_ID])
-        self.index.remove(task_id, self.journal)
+        for index in self.indexes:
+            index.remove(slot, self.journal)
         if counted_as == RETIREMENT:
-            self.new_ids.retire(task_id, self.journal)
+            self.new_ids.retire(int(row[TASK_ID]), self.journal)
         if counted_as is not None:
             words[counted_as] += 1
 
@@ -320,10 +318,10 @@ class TaskTable:
 
     # -- all of the memory -------------------------------------------------------------------------
 
-    def fill(self, ids: np.ndarray, priors: np.ndarray, fields: dict[str, float]) -> None:
+    def fill(self, ids: np.ndarray, priors: np.ndarray, fields: Mapping[str, Any]) -> None:
         """Put tasks, int64 ids, with their sampling weights into an empty pool. Lock held.
 
-        ``fields`` as for :meth:`insert`, the same for all. Cost: linear in the capacity, in numpy.
+        ``fields`` as for :meth:`insert`, one for all or one each. Cost: linear, in numpy.
         """
         words, rows, n = self._words, self.rows, len(ids)
         words[LOADING] = 1
@@ -392,7 +390,8 @@ class TaskTable:
         linear in the capacity."""
         words, active = self._words, self.active()
         slots, free = np.flatnonzero(active), np.flatnonzero(~active)
-        self.index.rebuild(slots)
+        for index in self.indexes:
+            index.rebuild(slots)
         self.rows[free] = 0.0
         self.rows[free, TASK_ID] = np.append(free[1:] + 1, 0)[: len(free)]
         words[FREE] = int(free[0]) + 1 if len(free) else 0

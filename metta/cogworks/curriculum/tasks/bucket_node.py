@@ -38,6 +38,7 @@ class BucketNode(Node):
         is_finite = child.num_variants is not None and all(axis.is_finite for axis in self._axes)
         self.num_variants = (child.num_variants or 0) * self._combinations if is_finite else None
         self.may_repeat = child.may_repeat and all(axis.may_repeat for axis in self._axes)
+        self.total_mass = child.total_mass * math.prod(a.total_mass for a in self._axes)
         self.tells_all = child.tells_all
         self.is_uniform = child.is_uniform and all(axis.is_uniform for axis in self._axes)
 
@@ -58,6 +59,12 @@ class BucketNode(Node):
         """Of the child's task, times that of each value."""
         return self._child.share(key[0]) * math.prod(
             axis.share(choice) for axis, choice in zip(self._axes, key[1:], strict=True)
+        )
+
+    def mass(self, key: Key) -> float:
+        """Of the child's task, times that of each value."""
+        return self._child.mass(key[0]) * math.prod(
+            axis.mass(choice) for axis, choice in zip(self._axes, key[1:], strict=True)
         )
 
     def leaf(self, key: Key) -> int:

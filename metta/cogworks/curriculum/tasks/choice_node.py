@@ -57,6 +57,8 @@ class ChoiceNode(Node):
         self.may_repeat = any(c.node.may_repeat for c in drawn)
         self.tells_all = all(c.node.tells_all for c in drawn)
         of_each = {c.weight / c.node.num_variants for c in drawn if c.node.num_variants}
+        each = zip(self._shares, self._children, strict=True)
+        self.total_mass = sum(share * child.total_mass for share, child in each if share)
         self.is_uniform = len(of_each) <= 1 and all(c.node.is_uniform for c in drawn)
 
     def _check(self, children: Sequence[Child]) -> None:
@@ -89,6 +91,10 @@ class ChoiceNode(Node):
     def share(self, key: Key) -> float:
         """Of the child, times that of its task among the child's."""
         return self._shares[key[0]] * self._children[key[0]].share(key[1])
+
+    def mass(self, key: Key) -> float:
+        """Of the child, times that of its task."""
+        return self._shares[key[0]] * self._children[key[0]].mass(key[1])
 
     def leaf(self, key: Key) -> int:
         """Those of the children, one after the other."""

@@ -70,6 +70,8 @@ class Node(ABC):
     """Whether every key is drawn equally often."""
     may_repeat: bool
     """Whether a key has a chance to be drawn twice, other than that of two equal real numbers."""
+    total_mass: float
+    """The sum of `mass` over all keys: the chance that no real number is part of a draw."""
     tells_all: bool
     """Whether label and values say all that distinguishes tasks, short of two equal children."""
 
@@ -84,6 +86,10 @@ class Node(ABC):
     @abstractmethod
     def share(self, key: Key) -> float:
         """How likely a key is by the weights, of a family that is counted."""
+
+    @abstractmethod
+    def mass(self, key: Key) -> float:
+        """The chance that one draw is this key; 0 where a real number is part of it."""
 
     @abstractmethod
     def leaf(self, key: Key) -> int:
@@ -127,6 +133,9 @@ class LeafNode(Node):
     def share(self, key: Key) -> float:
         """All."""
         return 1.0
+
+    mass = share
+    total_mass = 1.0
 
     def leaf(self, key: Key) -> int:
         """The only one."""
@@ -216,6 +225,12 @@ class CustomNode(Node):
     def share(self, key: Key) -> float:
         """Not to be called: the family is not counted."""
         raise _uncounted()
+
+    def mass(self, key: Key) -> float:
+        """Nothing is known: as if no task came twice."""
+        return 0.0
+
+    total_mass = 0.0
 
     def find(self, label: str | None, values: Mapping[str, Any]) -> Iterator[int]:
         """Not to be called: the family is not counted."""

@@ -99,6 +99,8 @@ class Axis:
         self.is_finite = not any(self._span_of)
         self.may_repeat = any(span is None or span.is_integer for span in self._span_of)
         self.is_uniform = max(self._times) == 1
+        counted = sum(span is None or span.is_integer for span in self._span_of)
+        self.total_mass = counted / self._size  # the chance of no real number
         # None: not told as it is, or not at all
         self._told = [
             [s.told if isinstance(s, Setting) and is_immutable(s.told) else None for s in settings]
@@ -121,6 +123,15 @@ class Axis:
         """How likely a choice is; of a point in a span, how likely the span."""
         number = choice if isinstance(choice, int) else choice[0]
         return self._times[number] / self._size
+
+    def mass(self, choice: Choice) -> float:
+        """The chance that one draw is this value; 0 for a real number of a span."""
+        if isinstance(choice, int):
+            return self.share(choice)
+        span = self._span_of[self._choice_of.index(choice[0])]
+        if span is None or not span.is_integer:
+            return 0.0
+        return self.share(choice) / (span.max - span.min + 1)
 
     def tell(self, choice: Choice, leaf: int) -> Any:
         """The value, as `describe` says it."""
