@@ -104,7 +104,7 @@ def run(tasks: int, processes: int, out: Path | None) -> None:
         ("holds of the lock", lambda: hold_cost(tasks)),
         ("creation, memory, statistics", lambda: creation_cost(tasks)),
         (f"2 and {processes} processes", lambda: process_scaling(tasks, processes)),
-        ("steps per second of mettagrid", lambda: throughput(tasks)),
+        ("steps per second of mettagrid", throughput),
         ("building a task", build_cost),
     )
     for name, measure in parts:

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel
 
 from metta.cogworks.curriculum import (
-    BucketedTaskGenerator,
     Curriculum,
     CurriculumConfig,
     LearningProgressConfig,
+    Span,
+    bucketed,
 )
 
-AGENTS, EPISODE_STEPS = 4, 50
 LARGE = 1000  # the large pool holds this many times the tasks of the small one
 
 
@@ -28,22 +29,20 @@ class Costs(NamedTuple):
     times: dict[str, float]
 
 
-def room_generator() -> BucketedTaskGenerator.Config:
-    """Empty rooms of nine shapes, 4 agents, 50 steps."""
-    from mettagrid.config.mettagrid_config import MettaGridConfig
+class Room(BaseModel):
+    """An environment of no cost, with the fields that are varied."""
 
-    room = MettaGridConfig.EmptyRoom(num_agents=AGENTS)
-    room.game.max_steps = EPISODE_STEPS
-    config = BucketedTaskGenerator.Config.from_mg(room)
-    return config.add_bucket("game.map_builder.width", [8, 10, 12]).add_bucket(
-        "game.map_builder.height", [8, 10, 12]
-    )
+    width: int = 8
+    height: int = 8
+    light: float = 0.5
 
 
 def pool_config(tasks: int) -> CurriculumConfig:
-    """The default algorithm on a shared pool of ``tasks`` tasks."""
+    """The default algorithm on a shared pool of ``tasks`` tasks: rooms of nine shapes, each with a
+    light of its own, so that there are more than any pool holds."""
+    shapes = {"width": [8, 10, 12], "height": [8, 10, 12], "light": Span(0.0, 1.0)}
     return CurriculumConfig(
-        task_generator=room_generator(),
+        task_generator=bucketed(Room(), shapes),
         max_task_id=max(1_000_000, 2 * tasks),
         algorithm_config=LearningProgressConfig(num_active_tasks=tasks),
     )

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
 import numpy as np
 
-from experiments.costs.pools import (
-    AGENTS,
-    EPISODE_STEPS,
-    Costs,
-    noisy_scores,
-    play,
-    pool,
-    timed,
+from experiments.costs.pools import Costs, noisy_scores, play, timed
+from metta.cogworks.curriculum import (
+    BucketedTaskGenerator,
+    CurriculumEnv,
+    LearningProgressConfig,
 )
-from metta.cogworks.curriculum import BucketedTaskGenerator, CurriculumEnv
+
+AGENTS, EPISODE_STEPS = 4, 50
 
 
-def throughput(tasks: int) -> Costs:
+def room_generator() -> BucketedTaskGenerator.Config:
+    """Empty rooms of nine shapes, 4 agents, 50 steps."""
+    from mettagrid.config.mettagrid_config import MettaGridConfig
+
+    room = MettaGridConfig.EmptyRoom(num_agents=AGENTS)
+    room.game.max_steps = EPISODE_STEPS
+    config = BucketedTaskGenerator.Config.from_mg(room)
+    return config.add_bucket("game.map_builder.width", [8, 10, 12]).add_bucket(
+        "game.map_builder.height", [8, 10, 12]
+    )
+
+
+def throughput() -> Costs:
     """Agent steps a second of mettagrid with a curriculum, and with a fixed configuration from the
     same buckets.
 
@@ -33,8 +44,9 @@ def throughput(tasks: int) -> Costs:
     from mettagrid.simulator import Simulator
 
     episodes, rates = 5, []
-    with pool(tasks) as shared:
-        play(shared, noisy_scores(20 * tasks))
+    config = room_generator().to_curriculum(algorithm_config=LearningProgressConfig())
+    with config.make() as shared:
+        play(shared, noisy_scores(200))
 
         def new_env() -> MettaGridPufferEnv:
             return MettaGridPufferEnv(Simulator(), shared.get_task().get_env_cfg(), seed=0)
@@ -90,7 +102,7 @@ def build_cost() -> Costs:
         config.add_bucket(path, values)
     generator = config.create()
     generator.get_task(0)
-    ids = iter(range(1, 1_000_000))
+    ids = itertools.cycle(range(generator.num_variants or 1))
     turns = []
     for _ in range(15):
         build = np.median(timed(lambda: generator.get_task(next(ids)), 50))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -119,9 +120,16 @@ class Span(BaseModel):
         """The one of `SPAN_BINS` intervals of equal width that holds `value`: `"[0, 2.5)"`; the
         last is closed."""
         width = (self.max - self.min) / SPAN_BINS
-        index = min(max(int((value - self.min) / width), 0), SPAN_BINS - 1)
-        low, high = self.min + index * width, self.min + (index + 1) * width
-        return f"[{low:.6g}, {high:.6g}{']' if index == SPAN_BINS - 1 else ')'}"
+        return self._bin_names[min(max(int((value - self.min) / width), 0), SPAN_BINS - 1)]
+
+    @functools.cached_property
+    def _bin_names(self) -> tuple[str, ...]:
+        width = (self.max - self.min) / SPAN_BINS
+        ends = [self.min + i * width for i in range(SPAN_BINS)] + [self.max]
+        return tuple(
+            f"[{ends[i]:.6g}, {ends[i] + width:.6g}{']' if i == SPAN_BINS - 1 else ')'}"
+            for i in range(SPAN_BINS)
+        )
 
 
 BucketValue = Any  # a plain value or a Span
@@ -190,9 +198,14 @@ def _span(value: Any, what: str) -> Span:
 
 def slice_name(axis: str, value: Any, choices: Iterable[BucketValue]) -> str:
     """See `TaskGenerator.slice_key`; `choices` are the axis' values and `Span`s."""
-    choices = list(choices)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value not in choices:
-        for span in choices:
-            if isinstance(span, Span) and span.has_bins and span.min <= value <= span.max:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        spans = []
+        for choice in choices:
+            if isinstance(choice, Span):
+                spans.append(choice)
+            elif choice == value:
+                return f"{axis}_{value}"
+        for span in spans:
+            if span.has_bins and span.min <= value <= span.max:
                 return f"{axis}={span.bin_name(value)}"
     return f"{axis}_{value}"
