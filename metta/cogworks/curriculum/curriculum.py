@@ -47,7 +47,7 @@ from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
 from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
-from metta.cogworks.curriculum.tasks.inputs import checked_integer, instance, text
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag, instance, text
 from metta.cogworks.curriculum.tasks.variants import may_repeat
 
 __all__ = [
@@ -340,7 +340,7 @@ class Curriculum(StatsLogger):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
         algorithm, identity = self.algorithm, self.config.identity()
-        if changed_tasks:
+        if flag("changed_tasks", changed_tasks):
             layout = self.table.layout
             state = for_changed_tasks(state, identity, self._generator, self._num_ids, layout)
         check_ids(algorithm.check_state(state["algorithm"]), self._num_ids)

@@ -356,8 +356,8 @@ CURRICULUM = [
         lambda t, v: t.curriculum.load_state(v),
         [
             *states("not the state of a curriculum: it has no 'algorithm'"),
-            ({"algorithm": None}, ValueError, "does not say whose it is: its identity is None"),
-            ({"algorithm": {}}, ValueError, "does not say whose it is: its identity is None"),
+            ({"algorithm": None}, ValueError, "not the state of an algorithm: a NoneType, not a"),
+            ({"algorithm": {}}, ValueError, "belongs to algorithm None, this is"),
             ({"algorithm": {}, "identity": "{}"}, ValueError, "belongs to algorithm None, this"),
         ],
     ),
