@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metta.cogworks.curriculum import (
+    Column,
     Curriculum,
     CurriculumConfig,
     DiscreteRandomConfig,
     LearningProgressConfig,
     Span,
+    TaskTracker,
     bucketed,
     merge,
 )
@@ -126,3 +128,48 @@ def test_tasks_of_a_changed_family_are_kept_apart_too() -> None:
     check(new)
     weights = new.table.column("sampling_weight")[new.table.active()]
     assert np.isfinite(weights).all()
+
+
+def test_a_pool_that_another_scorer_saved_is_kept_apart_too() -> None:
+    family = FAMILIES["two spans of whole numbers"]
+    old, new = (
+        CurriculumConfig(
+            task_generator=family,
+            algorithm_config=LearningProgressConfig(
+                use_shared_memory=False, num_active_tasks=10, scorer=scorer
+            ),
+        ).make()
+        for scorer in ("posterior", "bidirectional")
+    )
+    new.load_state(old.get_state())
+    check(new)
+    for _ in range(100):
+        task = new.get_task()
+        new.update_tasks([task.task_id] * 12, [0.0] * 12)
+    check(new)
+
+
+def test_the_variant_of_a_task_cannot_be_set() -> None:
+    curriculum = config(FAMILIES["a few whole numbers"], 6).make()
+    task_id = next(iter(curriculum.probabilities()))
+    with pytest.raises(ValueError, match="'variant' is kept by the tracker"):
+        curriculum.tracker.set_column(task_id, "variant", 7.0)
+    curriculum.tracker.remove_task(task_id)
+
+
+def test_a_column_of_that_name_is_its_owners() -> None:
+    tracker = TaskTracker(4, columns=[Column("variant", "the user's")])
+    tracker.track_task_creation(1)
+    tracker.set_column(1, "variant", 7.0)
+    tracker.remove_task(1)
+    assert not tracker.table.layout.has_variants
+
+
+def test_a_saved_variant_is_an_integer() -> None:
+    curriculum = config(FAMILIES["a few whole numbers"], 6).make()
+    state = curriculum.get_state()
+    pool = state["algorithm"]["tracker"]
+    pool["rows"][0, pool["columns"].index("variant")] = 0.5
+    with pytest.raises(ValueError, match=r"column 'variant' holds 0\.5, not an integer"):
+        curriculum.load_state(state)
+    check(curriculum)

@@ -216,8 +216,10 @@ class TableLayout:
         )
         self.columns = (*base, *spare, *declared)
         self.names = tuple(column.name for column in self.columns)
-        self.settable = frozenset(column.name for column in (*spare, *columns))
-        self.has_variants = VARIANT in self.names
+        self.settable = frozenset(
+            column.name for column in (*spare, *columns) if column != VARIANT_COLUMN
+        )
+        self.has_variants = VARIANT_COLUMN in columns
         self.max_tasks = max_tasks
         self.task_struct_size = task_struct_size
         self.completion_history_size = completion_history_size

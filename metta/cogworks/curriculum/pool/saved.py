@@ -19,6 +19,7 @@ from metta.cogworks.curriculum.pool.layout import (
     MAX_RETIRED,
     NUM_MOMENTS,
     PRIOR,
+    VARIANT,
     TableLayout,
 )
 from metta.cogworks.curriculum.pool.snapshot import Snapshot
@@ -44,7 +45,7 @@ _BOUNDS = {
 }
 _GROUP_COUNTS = ("completion_count", "total_squared", "scheduled_count", "tasks")
 _COUNTER_LIMIT = 2**53  # no run counts further, and float64 columns hold every number below it
-_INTEGERS = ("task_id", "completion_count", "scheduled_count", "is_active", LABEL)
+_INTEGERS = ("task_id", "completion_count", "scheduled_count", "is_active", LABEL, VARIANT)
 
 
 def to_state(copy: Snapshot) -> dict[str, Any]:
@@ -276,6 +277,7 @@ def begun_anew(state: dict[str, Any], layout: TableLayout) -> dict[str, Any]:
     counters["closed_scheduled"] += int(totals[:, GROUP_FIELDS.index("scheduled_count")].sum())
     counters["stale"], counters["cursor"] = layout.num_blocks, 0
     keep = [layout.offset(name) for name in (*_KEPT, PRIOR)]
+    keep += [layout.offset(VARIANT)] if layout.has_variants else []
     cleared = np.zeros_like(rows)
     cleared[:, keep] = rows[:, keep]
     return {**state, "rows": cleared, "groups": groups, "counters": counters}
