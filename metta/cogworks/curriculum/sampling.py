@@ -148,7 +148,7 @@ def power(worth: np.ndarray, exponent: float) -> np.ndarray:
     return _normalised(_raised(scaled, exponent))
 
 
-_MOST_SQUARINGS = 64  # of an exponent: beyond, pow is as fast
+_MOST_SQUARINGS = 64  # largest exponent that is raised so, by at most 12 products
 
 
 def _raised(x: np.ndarray, exponent: float) -> np.ndarray:

@@ -124,7 +124,7 @@ _BASE_BOUNDS: dict[str, tuple[float, float]] = {
     HISTORY,  # scores ever written to the ring
     FILLED,  # nonzero: the pool was filled
     CHANGES,  # entries ever written to the ring of changed slots
-    CANDIDATE,  # 1 + the slot that was completed last, 0 once the next draw has seen it
+    CANDIDATE,  # 1 + the slot whose task may have to leave, 0 once the next draw has seen it
 ) = range(25)
 COUNTERS = {
     "seed": SEED,

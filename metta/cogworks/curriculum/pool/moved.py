@@ -8,10 +8,9 @@ import numpy as np
 
 from metta.cogworks.curriculum.pool.layout import (
     GROUP_FIELDS,
-    LABEL,
     TableLayout,
 )
-from metta.cogworks.curriculum.pool.saved import checked
+from metta.cogworks.curriculum.pool.saved import checked, close_groups, is_group
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID
 
 
@@ -49,7 +48,7 @@ def moved(
     leaves = active & ~goes_on
 
     totals = rows[leaves][:, [at[name] for name in GROUP_FIELDS[:-1]]]
-    _close(groups, rows[leaves][:, [at[name] for name in at if is_group(name)]], totals)
+    close_groups(groups, rows[leaves][:, [at[name] for name in at if is_group(name)]], totals)
     closed = dict(zip(GROUP_FIELDS, totals.sum(axis=0).tolist(), strict=False))
     counters["closed_completed"] += int(closed["completion_count"])
     counters["closed_scheduled"] += int(closed["scheduled_count"])
@@ -79,20 +78,6 @@ def moved(
         "counters": counters,
         "retired": retired,
     }
-
-
-def is_group(name: str) -> bool:
-    """Whether a column holds a group's index."""
-    return name == LABEL or name.removeprefix("slice_").isdigit()
-
-
-def _close(groups: np.ndarray, members: np.ndarray, totals: np.ndarray) -> None:
-    """Add tasks that leave to their groups, each group once a task."""
-    members = members.astype(np.int64)
-    for axis, column in enumerate(members.T):
-        counted = (column[:, None] != members[:, :axis]).all(axis=1)
-        added = np.column_stack([totals[counted], np.ones(counted.sum())])
-        np.add.at(groups[:, : added.shape[1]], column[counted], added)
 
 
 def _columns(state: Any, layout: TableLayout) -> tuple[np.ndarray, dict[str, int]]:

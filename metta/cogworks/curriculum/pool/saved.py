@@ -230,18 +230,18 @@ def _check_columns(
     active = rows[:, names.index("is_active")] != 0.0
     for name in [name for name in layout.names if name in names]:
         column, values = layout.column(name), rows[active, names.index(name)]
-        is_group = name == LABEL or name.removeprefix("slice_").isdigit()
+        of_group = is_group(name)
         high = column.high
-        if is_group:
+        if of_group:
             high = len(state["group_names"]) - 1
         elif column.is_clock:
             high = counters["clock"]
         good = np.isfinite(values) & (values >= column.low) & (values <= high)
-        if is_group or name in _INTEGERS:
+        if of_group or name in _INTEGERS:
             good &= values == np.floor(np.where(np.isfinite(values), values, 0.0))
         if not good.all():
             bad = values[~good][0]
-            kind = "an integer" if is_group or name in _INTEGERS else "a number"
+            kind = "an integer" if of_group or name in _INTEGERS else "a number"
             raise _wrong(f"column {name!r} holds {bad}, not {kind} from {column.low:g} to {high:g}")
     ids = np.sort(rows[active, names.index("task_id")])
     if (ids[1:] == ids[:-1]).any():
@@ -269,10 +269,7 @@ def begun_anew(state: dict[str, Any], layout: TableLayout) -> dict[str, Any]:
     totals = rows[active][:, [layout.offset(name) for name in GROUP_FIELDS[:-1]]]
     names = (LABEL, *(f"slice_{i}" for i in range(layout.slice_axes)))
     members = rows[active][:, [layout.offset(name) for name in names]].astype(np.int64)
-    for axis, column in enumerate(members.T):
-        counted = (column[:, None] != members[:, :axis]).all(axis=1)  # each group once
-        added = np.column_stack([totals[counted], np.ones(counted.sum())])
-        np.add.at(groups[:, : added.shape[1]], column[counted], added)
+    close_groups(groups, members, totals)
     counters["closed_completed"] += int(totals[:, GROUP_FIELDS.index("completion_count")].sum())
     counters["closed_scheduled"] += int(totals[:, GROUP_FIELDS.index("scheduled_count")].sum())
     counters["stale"], counters["cursor"] = layout.num_blocks, 0
@@ -281,3 +278,17 @@ def begun_anew(state: dict[str, Any], layout: TableLayout) -> dict[str, Any]:
     cleared = np.zeros_like(rows)
     cleared[:, keep] = rows[:, keep]
     return {**state, "rows": cleared, "groups": groups, "counters": counters}
+
+
+def is_group(name: str) -> bool:
+    """Whether a column holds a group's index."""
+    return name == LABEL or name.removeprefix("slice_").isdigit()
+
+
+def close_groups(groups: np.ndarray, members: np.ndarray, totals: np.ndarray) -> None:
+    """Add tasks that leave to their groups, each group once a task."""
+    members = members.astype(np.int64)
+    for axis, column in enumerate(members.T):
+        counted = (column[:, None] != members[:, :axis]).all(axis=1)
+        added = np.column_stack([totals[counted], np.ones(counted.sum())])
+        np.add.at(groups[:, : added.shape[1]], column[counted], added)

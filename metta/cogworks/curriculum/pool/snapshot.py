@@ -158,8 +158,3 @@ class _Copy:
             history=table.history.copy(),
             retired=ring[: min(counters["invalid"], len(ring))].copy(),
         )
-
-
-def active_rows(copy: Snapshot) -> np.ndarray:
-    """The rows of the tasks in the pool, shape ``(tasks, len(names))``."""
-    return copy.rows[copy.rows[:, copy.names.index("is_active")] != 0.0]
