@@ -6,6 +6,7 @@ another process draws; a third, the watcher, takes the lock after every interrup
 finds.
 """
 
+import faulthandler
 import json
 import random
 import select
@@ -45,7 +46,7 @@ from metta.cogworks.curriculum.sessions import new_session_id
 
 TASKS = 24
 IDS = 200
-HELD_SECONDS = 5.0  # of waiting, until the watcher says that the lock was not given back
+HELD_SECONDS = 20.0  # of waiting, until the watcher says that the lock was not given back
 THREADS = 2
 EARLY: dict[str, Any] = {
     "min_samples_for_lp": 2,
@@ -317,7 +318,9 @@ class Drill:
         self.drawer = _Other("draw", self.config)
         self.ended = threading.Event()
         self.counts = [0] * THREADS
-        self.threads = [threading.Thread(target=self._work, args=(i,)) for i in range(THREADS)]
+        self.threads = [
+            threading.Thread(target=self._work, args=(i,), daemon=True) for i in range(THREADS)
+        ]
 
     def _work(self, me: int) -> None:
         """Draw and complete. What is completed is counted in the same hold of the lock, so that
@@ -391,7 +394,12 @@ class Drill:
         finally:
             self.ended.set()
             for thread in self.threads:
-                thread.join()
+                thread.join(HELD_SECONDS)
+            if any(thread.is_alive() for thread in self.threads):
+                faulthandler.dump_traceback()  # to standard error
+                raise SystemExit(
+                    f"threads wait for a lock for ever: {json.dumps(self.report.said)}"
+                )
         self.report.completions_of_threads += sum(self.counts)
 
     def openings(self, interrupts: int) -> None:
@@ -450,7 +458,7 @@ def backends(interrupts: int, seed: int, report: Report) -> None:
         "backend.clear": keeper.clear,
         "backend.cleanup": another,
     }
-    thread = threading.Thread(target=fill)
+    thread = threading.Thread(target=fill, daemon=True)
     _start([thread])
     goal, taken = report.interrupts + interrupts, threading.Event()
     while report.interrupts < goal:
@@ -476,8 +484,10 @@ def backends(interrupts: int, seed: int, report: Report) -> None:
     keeper.cleanup()
 
 
-def main(interrupts: int, seed: int, folder: str) -> None:
-    """Interrupt so often, and print the report as JSON. ``folder``: for files."""
+def main(interrupts: int, seed: int, folder: str, limit_seconds: float) -> None:
+    """Interrupt so often, and print the report as JSON. ``folder``: for files. What takes longer
+    than ``limit_seconds`` ends with the stacks of all threads in standard error."""
+    faulthandler.dump_traceback_later(limit_seconds, exit=True)
     sys.setswitchinterval(0.0002)
     report, began = Report(), time.monotonic()
     share = interrupts // 6
@@ -489,4 +499,4 @@ def main(interrupts: int, seed: int, folder: str) -> None:
         drill.end()
     backends(interrupts - report.interrupts, seed, report)
     report.seconds = time.monotonic() - began
-    print(json.dumps(vars(report)))
+    print(json.dumps(vars(report)), flush=True)

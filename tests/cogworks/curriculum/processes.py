@@ -201,9 +201,15 @@ def interruptible(code: CodeType) -> set[int]:
     return found
 
 
-def interrupt_at(point: int, function: Callable[[], object]) -> bool:
-    """Call ``function``, raising at the ``point``-th instruction of the sessions' modules at which
-    a signal handler could; returns whether there was one."""
+def _raise() -> None:
+    raise Interrupted
+
+
+def interrupt_at(
+    point: int, function: Callable[[], object], handler: Callable[[], object] = _raise
+) -> bool:
+    """Call ``function``, and ``handler``, which raises, at the ``point``-th instruction of the
+    sessions' modules at which a signal handler could run; returns whether there was one."""
     seen = 0
     places: dict[CodeType, set[int]] = {}
 
@@ -219,7 +225,8 @@ def interrupt_at(point: int, function: Callable[[], object]) -> bool:
             if frame.f_lasti in places[code]:
                 seen += 1
                 if seen == point:
-                    raise Interrupted
+                    sys.settrace(None)
+                    handler()
         return trace
 
     sys.settrace(trace)
@@ -229,7 +236,7 @@ def interrupt_at(point: int, function: Callable[[], object]) -> bool:
         return True
     finally:
         sys.settrace(None)
-    return False
+    return seen >= point
 
 
 # -- what children do ------------------------------------------------------------------------------

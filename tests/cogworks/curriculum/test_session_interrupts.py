@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -109,6 +110,33 @@ def test_releasing_interrupted_at_every_few_instructions(session_id: str) -> Non
     assert point > 20
 
 
+def test_a_handler_that_drops_a_session_leaves_the_registry_to_who_uses_it() -> None:
+    """What a finalizer calls, at any instant of a use, by the thread that uses it."""
+
+    def use() -> None:
+        entered = threading.Event()
+        other = threading.Thread(target=lambda: registry.exclusively(entered.set))
+        other.start()
+        seen.append(entered.wait(0.02))
+        others.append(other)
+
+    seen: list[bool] = []
+    others: list[threading.Thread] = []
+    point = 0
+    hit = True
+    while hit:
+        point += 1
+        hit = interrupt_at(
+            point,
+            lambda: registry.exclusively(use),
+            lambda: registry.leave_unused(wait=False),
+        )
+        others[-1].join(DEADLINE)
+        assert not others[-1].is_alive()
+    assert not any(seen)
+    assert point > 5
+
+
 def test_cleaning_up_a_backend_interrupted_at_every_instruction(session_id: str) -> None:
     if session_files(session_id):
         pytest.skip("the holder has a session of another layout")
@@ -138,15 +166,19 @@ def test_cleaning_interrupted_at_every_instruction(session_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("interrupts", "seed"),
-    [(1500, 1), pytest.param(20_000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+    ("interrupts", "seed", "limit_seconds"),
+    [
+        (1500, 1, 240.0),
+        pytest.param(20_000, 2, 840.0, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
 )
 def test_everything_that_takes_the_lock_interrupted_at_random_instants(
-    interrupts: int, seed: int, tmp_path: Path
+    interrupts: int, seed: int, limit_seconds: float, tmp_path: Path
 ) -> None:
     """A KeyboardInterrupt at any instant leaves the lock free and the pool whole, and a completion
     recorded at most once; exactly once if the call returned."""
-    code = f"import interrupts; interrupts.main({interrupts}, {seed}, {str(tmp_path)!r})"
+    arguments = f"{interrupts}, {seed}, {str(tmp_path)!r}, {limit_seconds}"
+    code = f"import interrupts; interrupts.main({arguments})"
     out, errors = start_script(code).communicate(timeout=900)
     assert out, errors
     report = json.loads(out)
