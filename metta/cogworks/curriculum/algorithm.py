@@ -158,11 +158,17 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         if tracker.is_completing(task_id):  # an algorithm that calls this where it is told
             return None
         begun = table.begin()
-        tracker.record(table.save_row(slot), score)
+        row = table.save_row(slot)
+        tracker.record(row, score)
+        table.flights.end(slot, row)
         tracker.completing(task_id, lambda: self.update_task_performance(task_id, score))
         table.header.log_score(score)  # last: an algorithm that raises has changed nothing
         table.commit(begun)
         return None
+
+    def in_flight_changed(self, slot: int, before: int, now: int) -> None:
+        """``now`` draws of the task in ``slot`` are in flight, and were ``before``; not called at a
+        completion. Lock held."""
 
     def may_leave(self, slot: int) -> bool:
         """Whether the task in ``slot`` leaves before the next draw: asked once, after

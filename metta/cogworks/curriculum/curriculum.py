@@ -32,6 +32,7 @@ from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import VARIANT_COLUMN
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.pool.totals import pool_counts
 from metta.cogworks.curriculum.population import Population
 from metta.cogworks.curriculum.resuming import for_changed_tasks
 from metta.cogworks.curriculum.sampling import lag_bound
@@ -185,7 +186,7 @@ class Curriculum(StatsLogger):
         """
         task_id = self._family_id(validate_task_id(task_id))
         validate_unscored(task_id, score)
-        count = self._one_more_unscored()
+        count = self._one_more_unscored(task_id)
         if not count & (count - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
             label = self.label_of(task_id)
             _LOG.warning(
@@ -198,7 +199,8 @@ class Curriculum(StatsLogger):
             )
 
     @exclusive
-    def _one_more_unscored(self) -> int:
+    def _one_more_unscored(self, task_id: int) -> int:
+        self._population.end_unscored(task_id)
         return self.table.header.count_unscored()
 
     def _family_id(self, task_id: int) -> int:
@@ -291,20 +293,7 @@ class Curriculum(StatsLogger):
 
     def get_base_stats(self) -> dict[str, float]:
         """Counts of tasks and episodes: see the module's README."""
-        copy = snapshot(self.table, ("completion_count", "scheduled_count"))
-        counters = copy.counters
-        completed = counters["closed_completed"] + copy.column("completion_count").sum()
-        scheduled = counters["closed_scheduled"] + copy.column("scheduled_count").sum()
-        return {
-            "num_created": float(counters["created"]),
-            "num_evicted": float(counters["evicted"]),
-            "num_completed": float(completed),
-            "num_scheduled": float(scheduled),
-            "num_active_tasks": float(counters["active"]),
-            "num_invalid": float(counters["invalid"]),
-            "num_unscored": float(counters["unscored"]),
-            "late_completions": float(counters["late_completions"]),
-        }
+        return pool_counts(self.table)
 
     def _compute_detailed_stats(self) -> dict[str, float]:
         return self.algorithm.stats("algorithm")

@@ -92,6 +92,7 @@ class Eviction:
             return []
         rows = table.rows[slots]
         progress, is_measured = rows[:, LP_SCORE], rows[:, COMPLETION_COUNT] >= self.samples
+        is_measured &= table.flights.of_block(slots) == 0.0  # whose episode would come late
         # most of the time none, and this saves a partial sort
         if not ((progress <= self._limit) & is_measured).any():
             return []

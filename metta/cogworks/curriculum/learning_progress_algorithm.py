@@ -222,16 +222,26 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
             worth = validate_score(task_id, self._scorer.score_task(task_id, tracker))
         finite = -math.inf < worth < math.inf
         row[LP_SCORE] = worth if finite else 0.0
-        if self._weighing.is_local:
-            weight = self._weighing.of_worth(worth) if finite else 0.0
+        before, in_flight = table.flights.end(slot, row)
+        weighing = self._weighing
+        if weighing.is_local:
+            weight = 0.0
+            if finite:
+                weight = weighing.of_worth(worth) * weighing.in_flight.factor(in_flight)
             table.samples.set_weight(slot, weight)
-            if self._eviction.is_candidate(row):
+            if in_flight == 0 and self._eviction.is_candidate(row):
                 header.note_candidate(slot)
+        else:
+            self.in_flight_changed(slot, before, in_flight)
         header.log_score(score)  # last: a scorer that raises has changed nothing
         if is_record:
             header.set_score_range(low, high)
         table.commit(begun)
         return None if finite else f"{type(self._scorer).__name__} scores it as {worth}"
+
+    def in_flight_changed(self, slot: int, before: int, now: int) -> None:
+        """Weigh the task in ``slot`` by how many of its draws are in flight. Lock held."""
+        self._weighing.in_flight_changed(self.table, slot, before, now)
 
     @exclusive
     def update_task_performance(self, task_id: int, score: float) -> None:

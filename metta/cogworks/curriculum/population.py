@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
-from metta.cogworks.curriculum.pool.layout import PRIOR, TASK_ID, VARIANT
+from metta.cogworks.curriculum.pool.layout import (
+    EXPIRING,
+    IN_FLIGHT,
+    PRIOR,
+    SCHEDULED,
+    TASK_ID,
+    VARIANT,
+)
 from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
@@ -164,6 +171,8 @@ class Population:
                 "overrides and buckets"
             )
         task_id, is_described = table.hand_out(slot)
+        in_flight = table.flights.start(table.row(slot))
+        self._algorithm.in_flight_changed(slot, in_flight - 1, in_flight)
         if not is_described:
             self._describe(slot, task_id)
         return task_id
@@ -188,14 +197,26 @@ class Population:
         if reason is not None:
             self.retire(task_id, reason)
 
+    def end_unscored(self, task_id: int) -> None:
+        """An episode of a task has ended, and nothing is learned from it."""
+        table = self._table
+        slot = table.find(task_id)
+        if slot >= 0:
+            begun = table.begin()
+            before, now = table.flights.end(slot, table.save_row(slot))
+            self._algorithm.in_flight_changed(slot, before, now)
+            table.commit(begun)
+
     def forget_in_flight(self) -> None:
         """Count each task as scheduled as often as it was completed."""
         table = self._table
-        scheduled, completed = table.column("scheduled_count"), table.column("completion_count")
+        scheduled, completed = table.column(SCHEDULED), table.column("completion_count")
         lost = np.flatnonzero(scheduled != completed)
         for slot in lost.tolist():
             table.changes.note(slot)
         scheduled[lost] = completed[lost]
+        table.column(IN_FLIGHT)[:] = table.column(EXPIRING)[:] = 0.0
+        table.samples.mark_stale()
 
     # -- refreshing --------------------------------------------------------------------------------
 
@@ -217,6 +238,7 @@ class Population:
         """Exchange tasks of the next block that are done with, and weigh the rest."""
         table, algorithm = self._table, self._algorithm
         block = table.samples.next_block()
+        table.flights.look(block)
         limit = min(MOST_EVICTIONS, table.header.since_refresh)
         for task_id in algorithm.evictions(limit, block):
             if not self._replace(task_id, EVICTION):

@@ -64,7 +64,7 @@ def power_weights(worth: np.ndarray, scale: float, exponent: float) -> np.ndarra
     positive = np.maximum(worth, 0.0) / scale
     if exponent == 0.0:
         return (positive > 0.0).astype(np.float64)
-    return np.minimum(_raised(positive, exponent), _MOST_WEIGHT)
+    return np.minimum(raised(positive, exponent), _MOST_WEIGHT)
 
 
 # Below this spread, relative to the magnitude, differences between tasks are rounding.
@@ -145,15 +145,15 @@ def power(worth: np.ndarray, exponent: float) -> np.ndarray:
     scaled = positive / top
     if exponent == 0.0:
         return _normalised((scaled > 0.0).astype(np.float64))
-    return _normalised(_raised(scaled, exponent))
+    return _normalised(raised(scaled, exponent))
 
 
 _MOST_SQUARINGS = 64  # largest exponent that is raised so, by at most 12 products
 
 
-def _raised(x: np.ndarray, exponent: float) -> np.ndarray:
-    """x^exponent, by squaring where the exponent is a small whole number: several times faster than
-    pow."""
+def raised(x: np.ndarray, exponent: float) -> np.ndarray:
+    """x^exponent of numbers of at least 0; by squaring where the exponent is a small whole number,
+    which is several times faster than pow."""
     n = int(exponent)
     if n != exponent or not 1 <= n <= _MOST_SQUARINGS:
         with np.errstate(over="ignore"):  # an infinite weight is limited afterwards

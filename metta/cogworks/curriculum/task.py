@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metta.cogworks.curriculum.pool.backends import TaskState
-from metta.cogworks.curriculum.pool.layout import LABEL, PRIOR, SCHEDULED, TOTAL_SQUARED
+from metta.cogworks.curriculum.pool.layout import (
+    EXPIRING,
+    IN_FLIGHT,
+    LABEL,
+    PRIOR,
+    SCHEDULED,
+    TOTAL_SQUARED,
+)
 
 
 class TaskSource(Protocol):
@@ -94,6 +101,7 @@ class TaskExplanation:
     num_tasks: int = 0
     completions: int = 0
     scheduled: int = 0
+    in_flight: int = 0
     mean_score: float = 0.0
     learning_progress: float = 0.0
     may_be_evicted: bool = False
@@ -108,8 +116,8 @@ class TaskExplanation:
             f"task {self.task_id} ({self.label or 'no label'}): probability "
             f"{self.probability:.3g}, {times:.2f} times "
             f"uniform, rank {self.rank} of {self.num_tasks}",
-            f"  scheduled {self.scheduled}, completed {self.completions}, mean score "
-            f"{self.mean_score:.3g}, "
+            f"  scheduled {self.scheduled}, completed {self.completions}, in flight "
+            f"{self.in_flight}, mean score {self.mean_score:.3g}, "
             f"learning progress {self.learning_progress:.3g}"
             + ("; never measured, so it is being explored" if self.completions == 0 else ""),
             f"  {'may be evicted' if self.may_be_evicted else 'not up for eviction'}; the "
@@ -124,7 +132,7 @@ class TaskExplanation:
         return "\n".join(lines)
 
 
-_NOT_TOLD = (LABEL, SCHEDULED, TOTAL_SQUARED, PRIOR)
+_NOT_TOLD = (LABEL, SCHEDULED, IN_FLIGHT, EXPIRING, TOTAL_SQUARED, PRIOR)
 
 
 def explained(
@@ -158,7 +166,8 @@ def explained(
         rank=1 + sum(other > p for other in probability.values()),
         num_tasks=len(probability),
         completions=n,
-        scheduled=int(state.columns["scheduled_count"]),
+        scheduled=int(state.columns[SCHEDULED]),
+        in_flight=int(state.columns[IN_FLIGHT]),
         mean_score=state.total_score / n if n else 0.0,
         learning_progress=state.lp_score,
         may_be_evicted=may_be_evicted,

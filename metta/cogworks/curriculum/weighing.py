@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 import metta.cogworks.curriculum.sampling as sampling
+from metta.cogworks.curriculum.in_flight import InFlightDiscount
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
     COMPLETION_COUNT,
@@ -76,6 +77,13 @@ class SamplingConfig(ScorerConfig):
         le=MAX_FACTOR,
         description="of temperature_softmax, in units of worth",
     )
+    in_flight_discount: float = Field(
+        default=0.1,
+        ge=0,
+        le=MAX_FACTOR,
+        description="a task is worth 1 / (1 + discount · m) of itself while m of its own episodes "
+        "have not ended; 0: they do not matter (docs/evidence.md)",
+    )
     rand_task_rate: float = Field(
         default=0.01, ge=0, le=1, description="share of uniform sampling; the guide's default"
     )
@@ -104,11 +112,20 @@ class Weighing:
         self._scale = unseen_worth or 1.0
         exponents = {"power": config.sampling_power, "proportional": 1.0, "uniform": 0.0}
         self._exponent = exponents.get(config.sampling, 0.0)
+        in_flight_exponent = exponents.get(config.sampling, config.sampling_power)
+        self.in_flight = InFlightDiscount(config.in_flight_discount, in_flight_exponent)
         self.is_local = (
             config.sampling in _LOCAL
             and unseen_worth is not None
             and config.performance_bonus_weight == 0.0
         )
+
+    def in_flight_changed(self, table: TaskTable, slot: int, before: int, now: int) -> None:
+        """Change the weight of the task in ``slot`` by how many of its draws are in flight."""
+        if not self.in_flight.is_none and before != now:
+            begun = table.begin()
+            table.samples.scale_weight(slot, self.in_flight.ratio(before, now))
+            table.commit(begun)
 
     def of_worth(self, worth: float) -> float:
         """Weight of a task of this worth, at least 0, by a local rule."""
@@ -155,6 +172,8 @@ class Weighing:
             weights = sampling.power_weights(worth, self._scale, self._exponent)
         else:
             weights = self._compared(worth, self._moments(table, slots, worth[active]))
+        if not self.in_flight.is_none:
+            weights = weights * self.in_flight.of_block(table.flights.of_block(slots))
         weights = np.where(active, weights, 0.0)
         weights[bad] = np.nan
         return weights

@@ -24,6 +24,7 @@ from metta.cogworks.curriculum import (
     CurriculumConfig,
     CurriculumTask,
     DiscreteRandomConfig,
+    TaskState,
     bucketed,
     single_task,
 )
@@ -572,11 +573,20 @@ def test_an_episode_whose_score_is_no_number_is_counted_as_unscored(
         stats = curriculum.stats()
         assert (stats["num_unscored"], stats["num_scheduled"]) == (1, 1)
         assert (stats["num_completed"], stats["late_completions"]) == (0, 0)
-        assert task.state == known
+        assert known is not None
+        assert task.state is not None
+        assert known.columns["in_flight_count"] == 1.0
+        assert task.state.columns["in_flight_count"] == 0.0
+        assert without_in_flight(task.state) == without_in_flight(known)
     (record,) = caplog.records
     assert f"an episode of task {task.task_id} (Drill) was not scored" in record.message
     assert f"its score is {value!r}" in record.message
     assert "check the environment's rewards" in record.message
+
+
+def without_in_flight(state: TaskState) -> tuple[TaskState, dict[str, float]]:
+    columns = {name: value for name, value in state.columns.items() if "in_flight" not in name}
+    return state.model_copy(update={"columns": {}}), columns
 
 
 def test_a_run_goes_on_with_rewards_that_are_no_number_in_some_tasks(

@@ -25,6 +25,7 @@ from metta.cogworks.curriculum.lp_scorers import (
     reweight,
 )
 from metta.cogworks.curriculum.pool.checks import pool_faults
+from metta.cogworks.curriculum.pool.layout import TableLayout
 from metta.cogworks.curriculum.posterior_scorer import expected_positive
 from tests.cogworks.curriculum.curriculum_examples import Astray
 from tests.cogworks.curriculum.scorer_contract import ScorerContract, record
@@ -261,18 +262,21 @@ def test_a_tracker_with_the_columns_can_be_passed_in() -> None:
     assert tracker.get_column(3, "basic_mean") == 0.5
 
 
+ASTRAY = LearningProgressConfig(scorer=Astray, num_active_tasks=6, max_slice_axes=3)
+ROW_SIZE = TableLayout(6, Astray.columns, ASTRAY.max_slice_axes).row_size
+
+
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("writes", [False, True])
 @pytest.mark.parametrize("where", ["update_row", "score_row"])
-@pytest.mark.parametrize("at", [22, 23, 10**6, 2**62, -23, -100, -(10**6)])
+@pytest.mark.parametrize(
+    "at", [ROW_SIZE, ROW_SIZE + 1, 10**6, 2**62, -ROW_SIZE - 1, -100, -(10**6)]
+)
 def test_a_scorer_that_leaves_its_row_is_an_error_and_the_pool_is_whole(
     open_curriculum, monkeypatch, at: int, where: str, writes: bool, shared: bool
 ) -> None:
-    config = LearningProgressConfig(
-        scorer=Astray, num_active_tasks=6, max_slice_axes=3, use_shared_memory=shared
-    )
-    curriculum = open_curriculum(config)
-    assert curriculum.table.layout.row_size == 22
+    curriculum = open_curriculum(ASTRAY.model_copy(update={"use_shared_memory": shared}))
+    assert curriculum.table.layout.row_size == ROW_SIZE
     other = open_curriculum(curriculum.config) if shared else curriculum
     task = other.get_task()
     task.complete(0.5)

@@ -76,8 +76,10 @@ class Column:
 
 # Declared by the table itself. total_squared and scheduled_count are sums over a task's life; label
 # and slice_k are indices into the groups, 0 until the task is first drawn.
-SCHEDULED, TOTAL_SQUARED, LABEL, PRIOR = (
+SCHEDULED, IN_FLIGHT, EXPIRING, TOTAL_SQUARED, LABEL, PRIOR = (
     "scheduled_count",
+    "in_flight_count",
+    "expiring_count",
     "total_squared",
     "label",
     "sampling_weight",
@@ -85,6 +87,8 @@ SCHEDULED, TOTAL_SQUARED, LABEL, PRIOR = (
 _COUNT = 2.0**53
 _OWN_COLUMNS = (
     Column(SCHEDULED, "how often the task was handed out", 0.0, _COUNT),
+    Column(IN_FLIGHT, "draws of the task whose episodes have not ended", 0.0, _COUNT),
+    Column(EXPIRING, "those of them that are given up when the block's term ends", 0.0, _COUNT),
     Column(TOTAL_SQUARED, "sum of all squared scores", 0.0),
     Column(LABEL, "group of the task's label", 0.0),
     Column(PRIOR, "factor on the task's probability, from the weights of its family", 0.0, 1e12),
@@ -154,7 +158,9 @@ SCORE_LOW, SCORE_HIGH = 32, 33
 # may leave, with 1 + the clock at which that was found out (0: never).
 RULE_MOMENTS = 8
 EVICTION_THRESHOLD, EVICTION_CLOCK = RULE_MOMENTS, RULE_MOMENTS + 1
-NUM_MOMENTS = RULE_MOMENTS + 2
+# And how many of its draws are in flight, with the clock at which their present term began.
+BLOCK_IN_FLIGHT, TERM_BEGAN = RULE_MOMENTS + 2, RULE_MOMENTS + 3
+NUM_MOMENTS = RULE_MOMENTS + 4
 
 HEADER_BYTES = 512
 JOURNAL_BYTES = 16 * 1024

@@ -89,6 +89,10 @@ class Samples:
         change."""
         self.weights.set(slot, weight * self.priors.weight(slot), self._journal)
 
+    def scale_weight(self, slot: int, factor: float) -> None:
+        """Multiply what the task in ``slot`` is drawn by. Lock held, inside a change."""
+        self.weights.set(slot, self.weights.weight(slot) * factor, self._journal)
+
     def open(self, slot: int, prior: float) -> None:
         """A task with this prior has entered the slot; it keeps the slot's weight until it gets
         one. Lock held, inside a change."""

@@ -11,14 +11,18 @@ from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
     COLUMN_LIMIT,
     COUNTERS,
+    EXPIRING,
     FORMAT,
     GROUP_FIELDS,
     GROUP_WORDS,
+    IN_FLIGHT,
     LABEL,
     MAX_GROUPS,
     MAX_RETIRED,
     NUM_MOMENTS,
     PRIOR,
+    RULE_MOMENTS,
+    SCHEDULED,
     VARIANT,
     TableLayout,
 )
@@ -45,7 +49,8 @@ _BOUNDS = {
 }
 _GROUP_COUNTS = ("completion_count", "total_squared", "scheduled_count", "tasks")
 _COUNTER_LIMIT = 2**53  # no run counts further, and float64 columns hold every number below it
-_INTEGERS = ("task_id", "completion_count", "scheduled_count", "is_active", LABEL, VARIANT)
+_COUNTS = ("completion_count", SCHEDULED, IN_FLIGHT, EXPIRING)
+_INTEGERS = ("task_id", *_COUNTS, "is_active", LABEL, VARIANT)
 
 
 def to_state(copy: Snapshot) -> dict[str, Any]:
@@ -127,6 +132,7 @@ def checked(state: Any, layout: TableLayout) -> dict[str, Any]:
     room."""
     _check_form(state)
     arrays = {name: _array(name, state[name], dtype) for name, dtype in _ARRAYS.items()}
+    arrays["moments"] = _with_all_moments(arrays["moments"])
     _check_counters(state["counters"], state["max_tasks"], len(arrays["moments"]))
     names, n = list(state["columns"]), int(state["max_tasks"])
     retired = min(state["counters"]["invalid"], MAX_RETIRED)
@@ -144,6 +150,13 @@ def checked(state: Any, layout: TableLayout) -> dict[str, Any]:
     _check_numbers(arrays)
     _check_columns(arrays["rows"], names, layout, state)
     return arrays
+
+
+def _with_all_moments(moments: np.ndarray) -> np.ndarray:
+    """What was saved by a version that kept fewer of them begins at zero."""
+    if moments.ndim != 2 or not RULE_MOMENTS <= moments.shape[1] < NUM_MOMENTS:  # noqa: PLR2004
+        return moments
+    return np.pad(moments, ((0, 0), (0, NUM_MOMENTS - moments.shape[1])))
 
 
 def _array(name: str, value: Any, dtype: Any) -> np.ndarray:

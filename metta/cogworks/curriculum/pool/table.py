@@ -21,6 +21,7 @@ import numpy as np
 from metta.cogworks.curriculum.pool.backends import TaskMemoryBackend
 from metta.cogworks.curriculum.pool.changes import Changes
 from metta.cogworks.curriculum.pool.exclusive import exclusive
+from metta.cogworks.curriculum.pool.flights import Flights
 from metta.cogworks.curriculum.pool.groups import Groups
 from metta.cogworks.curriculum.pool.header import Header
 from metta.cogworks.curriculum.pool.index import SlotIndex
@@ -101,6 +102,7 @@ class TaskTable:
         variants = [self._index("variants", layout.offset(VARIANT))] if layout.has_variants else []
         self.indexes = (self.index, *variants)
         self.samples = Samples(*parts, self.rows, self.journal, self.changes)
+        self.flights = Flights(self.rows, self.samples.moments, layout, self.header)
         self.new_ids = NewIds(*parts, self.rows, self.index)
         self._nested = 0
         self._start_if_new()
@@ -301,8 +303,7 @@ class TaskTable:
     # -- what happens to a task --------------------------------------------------------------------
 
     def hand_out(self, slot: int) -> tuple[int, bool]:
-        """Count a draw of the task in ``slot``; returns its id, and whether :meth:`describe` was
-        called for it. Lock held."""
+        """Count a draw; returns the task's id, and whether it was described. Lock held."""
         self.changes.note(slot)
         values, base = self._values, self._rows_base + slot * self._row_size
         values[base + self._scheduled] += 1.0  # one store: nothing to journal
