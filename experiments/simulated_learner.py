@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import itertools
 import json
 import multiprocessing
 import signal
@@ -35,7 +36,9 @@ def compare() -> CompareTool:
     """Compare curricula on simulated learners, where the best possible is known.
 
     Prints a table per scenario, writes results.json and plots to ``out``, and ends with one line of
-    JSON: scenario → arm → {mastered, auc, delta_vs_uniform, ci_low, ci_high, oracle_share}.
+    JSON: scenario → arm → {mastered, auc, delta_vs_uniform, ci_low, ci_high, oracle_share}. With
+    several numbers of episodes in flight (in_flight=1,16,128) it is that for each of them: number →
+    scenario → arm → ...; "results" and "summary" in results.json likewise.
 
     Any parameter of a scenario is set by ``params.NAME=VALUE`` (params.layers=5,
     params.reward_spread=30), any option of the arms that learn by ``learning.NAME=VALUE``
@@ -63,6 +66,11 @@ class CompareTool(Tool):
         default=Path("train_dir/simulated_learner"),
         description="folder for results.json and the plots",
     )
+    in_flight: int | tuple[int, ...] = Field(
+        default=1,
+        description="episodes that are always begun and not yet ended, as with so many "
+        "environments; several, separated by commas, are run one after another",
+    )
     processes: int = Field(default=2, ge=1, description="runs at a time")
     params: dict[str, Any] = Field(
         default={}, description="parameters of the scenarios that differ from theirs"
@@ -73,6 +81,7 @@ class CompareTool(Tool):
 
     @model_validator(mode="after")
     def _check(self) -> CompareTool:
+        self.chosen_in_flight()
         self.chosen_scenarios()
         for arm in self.chosen_arms():
             if arm not in (UNIFORM, ORACLE):
@@ -102,37 +111,63 @@ class CompareTool(Tool):
         names = {UNIFORM, ORACLE, *_chosen("arms", self.arms, list(_ARMS))}
         return [arm for arm in _ARMS if arm in names]
 
+    def chosen_in_flight(self) -> tuple[int, ...]:
+        """The numbers of episodes in flight.
+
+        Raises:
+            ValueError: there is none, one twice, or one below 1.
+        """
+        given = self.in_flight
+        numbers = (given,) if isinstance(given, int) else given
+        if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 1:
+            raise ValueError(
+                f"in_flight={','.join(map(str, numbers))}: give a number from 1 on, or several "
+                "different ones separated by commas"
+            )
+        return numbers
+
     def dry_run(self) -> str:
         """How much there is to run."""
         return (
             f"{len(self.chosen_scenarios())} scenarios, {len(self.chosen_arms())} arms, "
-            f"{self.seeds} seeds"
+            f"{self.seeds} seeds, {', '.join(map(str, self.chosen_in_flight()))} in flight"
         )
 
     def invoke(self) -> int:
         """Run everything, write tables, plots and results, and print one line of JSON last."""
         console, begun = Console(width=150), time.monotonic()
         self.out.mkdir(parents=True, exist_ok=True)
-        results: dict[str, dict[str, dict[str, Any]]] = {}
-        for name, runs in self._runs(console):
-            results[name] = report.figures(runs)
-            console.print(report.scenario_table(name, runs, results[name]))
-            report.plot_curves(name, runs, self.out / f"{name}_curves.png")
-            report.plot_shares(name, runs, self.out / f"{name}_spent.png")
+        results: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
+        for in_flight, name, runs in self._runs(console):
+            title, file = name, name
+            if len(self.chosen_in_flight()) > 1:
+                title, file = f"{name}, {in_flight} in flight", f"{name}_{in_flight}"
+            of_arm = results.setdefault(in_flight, {})[name] = report.figures(runs)
+            console.print(report.scenario_table(title, runs, of_arm))
+            report.plot_curves(title, runs, self.out / f"{file}_curves.png")
+            report.plot_shares(title, runs, self.out / f"{file}_spent.png")
             self._write(results, time.monotonic() - begun)
-        console.print(report.summary_table(results))
+        for in_flight, of_scenario in results.items():
+            console.print(report.summary_table(of_scenario, in_flight))
         console.print(
             f"{self.out / 'results.json'} and plots written; {time.monotonic() - begun:.0f} s"
         )
         line = {
-            name: {arm: {key: of[key] for key in _JSON_KEYS} for arm, of in arms.items()}
-            for name, arms in results.items()
+            in_flight: {
+                name: {arm: {key: of[key] for key in _JSON_KEYS} for arm, of in arms.items()}
+                for name, arms in of_scenario.items()
+            }
+            for in_flight, of_scenario in results.items()
         }
-        print(json.dumps(line))
+        print(json.dumps(self._by_in_flight(line)))
         return 0
 
-    def _runs(self, console: Console) -> Iterator[tuple[str, dict[str, list[Run]]]]:
-        """Scenario by scenario, the runs of every arm."""
+    def _by_in_flight(self, content: dict[int, Any]) -> Any:
+        """``content`` as it is written: with one number in flight, what there is for it."""
+        return content if len(self.chosen_in_flight()) > 1 else next(iter(content.values()))
+
+    def _runs(self, console: Console) -> Iterator[tuple[int, str, dict[str, list[Run]]]]:
+        """By numbers in flight and scenarios, the runs of every arm."""
         scenarios, arms = self.chosen_scenarios(), self.distinct_arms()
         columns = (
             TextColumn("{task.description}"),
@@ -140,23 +175,19 @@ class CompareTool(Tool):
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
+        numbers, distinct = self.chosen_in_flight(), list(dict.fromkeys(arms.values()))
+        # The oracle's runs are the same with any number in flight.
+        total = len(scenarios) * (len(numbers) * (len(distinct) - 1) + 1) * self.seeds
         with (
             workers(self.processes) as pool,
             Progress(*columns, console=console, transient=True) as progress,
         ):
-            task = progress.add_task(
-                "", total=len(scenarios) * len(set(arms.values())) * self.seeds
-            )
-            for name, world in scenarios.items():
-                progress.update(task, description=name)
-                seeds = range(self.seed, self.seed + self.seeds)
-                learning = tuple(self.learning.items())
-                jobs = [
-                    Job(name, world, arm, seed, learning)
-                    for seed in seeds
-                    for arm in dict.fromkeys(arms.values())
-                ]
-                done: dict[str, list[Run]] = {}
+            task = progress.add_task("", total=total)
+            oracle: dict[str, list[Run]] = {}
+            for in_flight, (name, world) in itertools.product(numbers, scenarios.items()):
+                progress.update(task, description=f"{name}, {in_flight} in flight")
+                done = {ORACLE: oracle[name]} if name in oracle else {}
+                jobs = self._jobs(name, world, in_flight, [a for a in distinct if a not in done])
                 try:
                     for job, result in zip(jobs, pool.map(run, jobs), strict=True):
                         done.setdefault(job.arm, []).append(result)
@@ -167,7 +198,13 @@ class CompareTool(Tool):
                         "if memory was short. What "
                         f"was finished is in {self.out}; scenario= runs only some"
                     ) from error
-                yield name, {arm: done[same] for arm, same in arms.items()}
+                oracle[name] = done[ORACLE]
+                yield in_flight, name, {arm: done[same] for arm, same in arms.items()}
+
+    def _jobs(self, name: str, world: Scenario, in_flight: int, arms: list[str]) -> list[Job]:
+        seeds = range(self.seed, self.seed + self.seeds)
+        learning = tuple(self.learning.items())
+        return [Job(name, world, arm, seed, learning, in_flight) for seed in seeds for arm in arms]
 
     def distinct_arms(self) -> dict[str, str]:
         """Arm → the arm whose runs are its own: another one where both have the same configuration
@@ -194,10 +231,11 @@ class CompareTool(Tool):
             )
         )
 
-    def _write(self, results: dict[str, Any], seconds: float) -> None:
+    def _write(self, results: dict[int, Any], seconds: float) -> None:
         content = {
             "settings": self.model_dump(
-                mode="json", include={"scenario", "arms", "seeds", "seed", "params", "learning"}
+                mode="json",
+                include={"scenario", "arms", "seeds", "seed", "in_flight", "params", "learning"},
             ),
             "versions": {
                 name: importlib.metadata.version(name)
@@ -209,8 +247,10 @@ class CompareTool(Tool):
             },
             "arms": {arm: self._settings_of(arm) for arm in self.chosen_arms()},
             "seconds": round(seconds, 1),
-            "results": results,
-            "summary": report.summary(results),
+            "results": self._by_in_flight(results),
+            "summary": self._by_in_flight(
+                {number: report.summary(of_scenario) for number, of_scenario in results.items()}
+            ),
         }
         (self.out / "results.json").write_text(
             json.dumps(content, indent=1) + "\n", encoding="utf-8"

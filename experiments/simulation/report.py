@@ -133,12 +133,13 @@ def summary(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str,
     }
 
 
-def summary_table(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+def summary_table(results: Mapping[str, Mapping[str, Mapping[str, Any]]], in_flight: int) -> Table:
     """All scenarios: skills mastered, mean rank and mean share of the oracle's gain, a row per
     arm."""
     of_arm = summary(results)
     table = Table(
-        title="all scenarios: mastered at the budget (interquartile mean)", title_justify="left"
+        title=f"all scenarios, {in_flight} in flight: mastered at the budget (interquartile mean)",
+        title_justify="left",
     )
     table.add_column("arm")
     for heading in (*results, "mean rank", "mean oracle share"):
