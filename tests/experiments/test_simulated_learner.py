@@ -200,6 +200,10 @@ def test_scenarios_are_what_they_are_called() -> None:
         ({"parents": (2, 1)}, r"parents=\(2, 1\)"),
         ({"start": 0.9}, "need start < mastery <= ceiling"),
         ({"skils": 3}, "Extra inputs"),
+        ({"lists": (8, 5)}, r"lists=\(8, 5\) and spans=\(\) are 40 cells.* skills=107"),
+        ({"spans": (107,)}, r"spans=\(107,\) needs task_ids"),
+        ({"opens": 0.4}, "opens=0.4 needs lists or spans"),
+        ({"by_success": True, "score_noise": "gaussian"}, "by_success needs score_noise=bernoulli"),
     ],
 )
 def test_inconsistent_parameters_are_refused(changes: dict[str, object], message: str) -> None:
@@ -331,9 +335,6 @@ def test_several_numbers_in_flight_are_compared_in_one_command(
     assert set(written["summary"]["1"]) == {"uniform", "default"}
     plots = {f"noise_{k}_{kind}.png" for k in (1, 8) for kind in ("curves", "spent")}
     assert plots <= {path.name for path in tmp_path.iterdir()}
-    assert main(["simulated_learner.compare", *arguments[:3], "in_flight=8", *settings]) == 0
-    alone = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert alone["noise"]["default"] == line["8"]["noise"]["default"]
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -361,7 +362,8 @@ def test_the_command_writes_results_and_ends_with_json(
     line = json.loads(printed.splitlines()[-1])
     assert list(line) == ["tech_tree", "noise"]
     assert list(line["noise"]) == ["uniform", "default", "guide", "oracle"]
-    keys = {"mastered", "auc", "delta_vs_uniform", "ci_low", "ci_high", "oracle_share"}
+    shares = {"oracle_share", "auc_share"}
+    keys = {"mastered", "auc", "delta_vs_uniform", "ci_low", "ci_high"} | shares
     assert all(set(of_arm) == keys for arms in line.values() for of_arm in arms.values())
     assert line["tech_tree"]["oracle"]["mastered"] == 12
     assert line["tech_tree"]["uniform"]["delta_vs_uniform"] == 0
@@ -377,12 +379,14 @@ def test_the_command_writes_results_and_ends_with_json(
     ("argument", "message"),
     [
         ("scenario=tech_treee", "did you mean 'tech_tree'?"),
+        ("scenario=grit", "Use all, more, every, or some of tech_tree"),
         ("arms=learnabilty", "did you mean 'learnability'?"),
         ("params.layer=3", "did you mean 'layers'?"),
         ("params.layers=300", "more than skills=107"),
         ("learning.rand_task_rat=0.1", "did you mean 'rand_task_rate'?"),
         ("learning.rand_task_rate=2", "less than or equal to 1"),
         ("seeds=0", "greater than or equal to 1"),
+        ("seeds=1001", "less than or equal to 1000"),
         ("in_flight=0", "in_flight=0: give a number from 1 on"),
         ("in_flight=1,-4", "in_flight=1,-4: give a number from 1 on"),
         ("in_flight=4,4", "several different ones"),
