@@ -86,3 +86,27 @@ def share_of_oracle(arm: ArrayLike, uniform: ArrayLike, oracle: ArrayLike) -> fl
     gains nothing over uniform."""
     low, high = float(interquartile_mean(uniform)), float(interquartile_mean(oracle))
     return (float(interquartile_mean(arm)) - low) / (high - low) if high > low else float("nan")
+
+
+def share_interval(
+    arm: ArrayLike, uniform: ArrayLike, oracle: ArrayLike, seed: int = 0
+) -> Interval:
+    """:func:`share_of_oracle` with its 95 % percentile bootstrap interval: seeds are drawn with
+    replacement, the three of a seed together. A resample in which the oracle gains nothing over
+    uniform has no share and is left out; all NaN where that is so of the sample itself.
+
+    Raises ``ValueError`` when the three are not equally long.
+    """
+    samples = [np.asarray(values, dtype=np.float64) for values in (arm, uniform, oracle)]
+    sizes = [sample.size for sample in samples]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"{sizes} values of arm, uniform and oracle: a share needs the same seeds")
+    value = share_of_oracle(*samples)
+    if np.isnan(value):
+        return Interval(value, value, value)
+    drawn = np.random.default_rng(seed).integers(0, sizes[0], (RESAMPLES, sizes[0]))
+    means, low, high = (interquartile_mean(sample[drawn], axis=1) for sample in samples)
+    gains = high > low
+    shares = (means[gains] - low[gains]) / (high[gains] - low[gains])
+    ends = np.quantile(shares, [0.025, 0.975])
+    return Interval(value, float(ends[0]), float(ends[1]))

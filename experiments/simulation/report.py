@@ -21,11 +21,15 @@ from experiments.statistics import (
     estimate,
     interquartile_mean,
     paired_difference,
-    share_of_oracle,
+    share_interval,
 )
 
 Runs = Mapping[str, list[Run]]
 """Arm → its runs, in the order of the seeds, which is the same for every arm."""
+
+LEAST_GAIN = 0.05
+"""Least gain of the oracle over uniform, as a share of what uniform reaches, of which a share says
+something: below it, shares are quotients of noise."""
 
 _LINES: dict[str, dict[str, Any]] = {
     ORACLE: {"color": "black", "ls": ":"},
@@ -44,28 +48,32 @@ def figures(runs: Runs) -> dict[str, dict[str, Any]]:
     """Arm → its figures in one scenario: those of the JSON line, and under ``"details"`` the
     intervals and shares.
 
-    ``delta_vs_uniform`` with ``ci_low`` and ``ci_high`` is the paired difference in skills mastered
-    at the budget; ``oracle_share`` is None where the oracle gains nothing over uniform.
+    ``mastered`` is the figure of merit at the budget (a level in percent in worlds that say so) and
+    ``auc`` its average over the run. ``delta_vs_uniform`` with ``ci_low`` and ``ci_high`` is the
+    paired difference of the former; ``oracle_share`` is (arm − uniform) / (oracle − uniform) of the
+    former, ``auc_share`` of the latter, None where the oracle gains less than ``LEAST_GAIN``.
     """
     final = {arm: [run.final for run in of_arm] for arm, of_arm in runs.items()}
+    area = {arm: [run.area for run in of_arm] for arm, of_arm in runs.items()}
     result: dict[str, dict[str, Any]] = {}
     for arm, of_arm in runs.items():
-        mastered, auc = estimate(final[arm]), estimate([run.area for run in of_arm])
+        mastered, auc = estimate(final[arm]), estimate(area[arm])
         delta = paired_difference(final[arm], final[UNIFORM])
-        share = share_of_oracle(final[arm], final[UNIFORM], final[ORACLE])
+        share, auc_share = _share(arm, final), _share(arm, area)
         result[arm] = {
             "mastered": round(mastered.value, 3),
             "auc": round(auc.value, 3),
             "delta_vs_uniform": round(delta.value, 3),
             "ci_low": round(delta.low, 3),
             "ci_high": round(delta.high, 3),
-            "oracle_share": None if math.isnan(share) else round(share, 3),
+            "oracle_share": None if share is None else share[0],
+            "auc_share": None if auc_share is None else auc_share[0],
             "details": {
                 "mastered": _ends(mastered),
                 "auc": _ends(auc),
-                "auc_delta_vs_uniform": _ends(
-                    paired_difference([r.area for r in of_arm], [r.area for r in runs[UNIFORM]])
-                ),
+                "auc_delta_vs_uniform": _ends(paired_difference(area[arm], area[UNIFORM])),
+                "oracle_share": share,
+                "auc_share": auc_share,
                 "spent": dict(
                     zip(
                         GROUPS,
@@ -74,9 +82,17 @@ def figures(runs: Runs) -> dict[str, dict[str, Any]]:
                     )
                 ),
                 "mastered_by_seed": final[arm],
+                "auc_by_seed": area[arm],
             },
         }
     return result
+
+
+def _share(arm: str, values: Mapping[str, list[float]]) -> list[float] | None:
+    least = LEAST_GAIN * abs(float(interquartile_mean(values[UNIFORM])))
+    share = share_interval(values[arm], values[UNIFORM], values[ORACLE])
+    gain = float(interquartile_mean(values[ORACLE]) - interquartile_mean(values[UNIFORM]))
+    return None if math.isnan(share.value) or gain < least else _ends(share)
 
 
 def _ends(interval: Interval) -> list[float]:
@@ -87,7 +103,7 @@ def scenario_table(scenario: str, runs: Runs, of_arm: Mapping[str, Mapping[str, 
     """One scenario: a row per arm."""
     first = next(iter(runs.values()))[0]
     table = Table(
-        title=f"{scenario}: {first.learnable} skills, {first.episodes[-1]:,} episodes, "
+        title=f"{scenario}: {first.learnable} skills to master, {first.episodes[-1]:,} episodes, "
         f"{len(runs[UNIFORM])} seeds",
         caption="Interquartile mean [95 % bootstrap interval]; * excludes 0. The last four "
         "columns: shares of the episodes.",
@@ -95,12 +111,13 @@ def scenario_table(scenario: str, runs: Runs, of_arm: Mapping[str, Mapping[str, 
         caption_justify="left",
     )
     table.add_column("arm")
-    for heading in ("mastered", "area under curve", "− uniform", "oracle share"):
+    merit = "mastered" if first.merit == "mastered" else "level, %"
+    for heading in (merit, "area under curve", "− uniform", "oracle share", "auc share"):
         table.add_column(heading, justify="right")
     for group in GROUPS:
         table.add_column(group, justify="right")
     for arm, values in sorted(of_arm.items(), key=lambda item: -item[1]["mastered"]):
-        details, share = values["details"], values["oracle_share"]
+        details = values["details"]
         delta = Interval(values["delta_vs_uniform"], values["ci_low"], values["ci_high"])
         mark = " *" if delta.excludes_zero() else "  "
         table.add_row(
@@ -108,62 +125,88 @@ def scenario_table(scenario: str, runs: Runs, of_arm: Mapping[str, Mapping[str, 
             str(Interval(*details["mastered"])),
             str(Interval(*details["auc"])),
             "" if arm == UNIFORM else f"{delta}{mark}",
-            "" if share is None or arm == UNIFORM else f"{share:.2f}",
+            "" if arm == UNIFORM else _two_digits(values["oracle_share"]),
+            "" if arm == UNIFORM else _two_digits(values["auc_share"]),
             *(f"{details['spent'][group]:.2f}" for group in GROUPS),
         )
     return table
 
 
-def summary(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Arm → ``mean_rank`` (1 is best, the oracle left out, ties share a rank) and
-    ``mean_oracle_share`` over the scenarios."""
+def _two_digits(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
+
+
+def summary(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Arm → over the scenarios: ``mean_rank`` (1 is best, the oracle left out, ties share a rank),
+    ``mean_oracle_share``, ``mean_auc_share``, and the worst of either: ``worst_oracle_share`` and
+    ``worst_auc_share``, each {scenario, share: [value, low, high]} with the share's interval in
+    that scenario. None where no scenario has a share."""
     arms = [arm for arm in next(iter(results.values())) if arm != ORACLE]
     mastered = np.array([[of_arm[arm]["mastered"] for arm in arms] for of_arm in results.values()])
     rank = rankdata(-mastered, axis=1).mean(axis=0)
-    shares = {
-        arm: [s for of_arm in results.values() if (s := of_arm[arm]["oracle_share"]) is not None]
-        for arm in arms
-    }
-    return {
-        arm: {
-            "mean_rank": round(float(rank[i]), 3),
-            "mean_oracle_share": round(float(np.mean(shares[arm])), 3) if shares[arm] else math.nan,
-        }
-        for i, arm in enumerate(arms)
-    }
-
-
-def summary_table(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """All scenarios: skills mastered, mean rank and mean share of the oracle's gain, a row per
-    arm."""
-    of_arm = summary(results)
-    table = Table(
-        title="all scenarios: mastered at the budget (interquartile mean)", title_justify="left"
-    )
-    table.add_column("arm")
-    for heading in (*results, "mean rank", "mean oracle share"):
-        table.add_column(heading, justify="right")
-    for arm in sorted(of_arm, key=lambda name: of_arm[name]["mean_rank"]):
-        row = [f"{figures_[arm]['mastered']:.1f}" for figures_ in results.values()]
-        table.add_row(
-            arm, *row, f"{of_arm[arm]['mean_rank']:.2f}", f"{of_arm[arm]['mean_oracle_share']:.2f}"
-        )
+    table: dict[str, dict[str, Any]] = {}
+    for i, arm in enumerate(arms):
+        table[arm] = {"mean_rank": round(float(rank[i]), 3)}
+        for kind in ("oracle_share", "auc_share"):
+            shares = {
+                name: of_arm[arm]["details"][kind]
+                for name, of_arm in results.items()
+                if of_arm[arm]["details"][kind] is not None
+            }
+            worst = min(shares, key=lambda name: shares[name][0], default=None)
+            mean = float(np.mean([share[0] for share in shares.values()])) if shares else None
+            table[arm][f"mean_{kind}"] = None if mean is None else round(mean, 3)
+            table[arm][f"worst_{kind}"] = (
+                None if worst is None else {"scenario": worst, "share": shares[worst]}
+            )
     return table
 
 
+def summary_table(results: Mapping[str, Mapping[str, Mapping[str, Any]]], in_flight: int) -> Table:
+    """All scenarios: the figure of merit at the budget, then mean rank, mean shares of the oracle's
+    gain and the worst ones, a column per arm."""
+    of_arm = summary(results)
+    arms = sorted(of_arm, key=lambda name: of_arm[name]["mean_rank"])
+    table = Table(
+        title=f"all scenarios, {in_flight} in flight: at the budget (interquartile mean)",
+        title_justify="left",
+    )
+    table.add_column("scenario")
+    for arm in arms:
+        table.add_column(arm, justify="right")
+    for name, figures_ in results.items():
+        table.add_row(name, *(f"{figures_[arm]['mastered']:.1f}" for arm in arms))
+    table.add_section()
+    for key in ("mean_rank", "mean_oracle_share", "mean_auc_share"):
+        heading = key.replace("_", " ")
+        table.add_row(heading, *(_two_digits(of_arm[arm][key]) for arm in arms))
+    for key in ("worst_oracle_share", "worst_auc_share"):
+        table.add_row(key.replace("_", " "), *(_worst(of_arm[arm][key]) for arm in arms))
+    return table
+
+
+def _worst(of: Mapping[str, Any] | None) -> str:
+    if of is None:
+        return ""
+    value, low, high = of["share"]
+    return f"{value:.2f} [{low:.2f}, {high:.2f}] {of['scenario']}"
+
+
 def plot_curves(scenario: str, runs: Runs, path: Path) -> None:
-    """Skills mastered over the episodes: interquartile mean, and the band between the quartiles of
-    the seeds."""
+    """The figure of merit over the episodes: interquartile mean, and the band between the quartiles
+    of the seeds."""
     figure = _figure(7.5, 4.5)
     axes = figure.subplots()
     for arm, of_arm in runs.items():
-        curves = np.array([run.mastered for run in of_arm])
+        curves = np.array([run.curve for run in of_arm])
         episodes = np.mean([run.episodes for run in of_arm], axis=0)
         style = _LINES.get(arm, {})
         (line,) = axes.plot(episodes, interquartile_mean(curves, axis=0), label=arm, **style)
         low, high = np.quantile(curves, [0.25, 0.75], axis=0)
         axes.fill_between(episodes, low, high, color=line.get_color(), alpha=0.15, lw=0)
-    axes.set(title=scenario, xlabel="episodes", ylabel="skills mastered", ylim=(0, None))
+    merit = next(iter(runs.values()))[0].merit
+    label = "skills mastered" if merit == "mastered" else "level, %"
+    axes.set(title=scenario, xlabel="episodes", ylabel=label, ylim=(0, None))
     axes.margins(x=0.01)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from experiments.simulated_learner import CompareTool, compare
 from experiments.simulation.learner import GROUPS, IMPOSSIBLE, Learner, World, logit, sigmoid
-from experiments.simulation.runs import Job, run
+from experiments.simulation.runs import Job, follow, run
 from experiments.simulation.scenarios import SCENARIOS, Scenario
 from metta.cli.runner import main
 
@@ -200,6 +200,10 @@ def test_scenarios_are_what_they_are_called() -> None:
         ({"parents": (2, 1)}, r"parents=\(2, 1\)"),
         ({"start": 0.9}, "need start < mastery <= ceiling"),
         ({"skils": 3}, "Extra inputs"),
+        ({"lists": (8, 5)}, r"lists=\(8, 5\) and spans=\(\) are 40 cells.* skills=107"),
+        ({"spans": (107,)}, r"spans=\(107,\) needs task_ids"),
+        ({"opens": 0.4}, "opens=0.4 needs lists or spans"),
+        ({"by_success": True, "score_noise": "gaussian"}, "by_success needs score_noise=bernoulli"),
     ],
 )
 def test_inconsistent_parameters_are_refused(changes: dict[str, object], message: str) -> None:
@@ -235,6 +239,104 @@ def test_eviction_brings_new_tasks_into_a_small_pool() -> None:
     assert run(Job("small", scenario, "default", seed=0)).final > fixed.final
 
 
+# -- in flight -------------------------------------------------------------------------------------
+
+
+class Script:
+    """A teacher with a given list of tasks, which writes down what happens, in order."""
+
+    def __init__(self, tasks: list[int]):
+        self.events: list[tuple[str, int]] = []
+        self._tasks = iter(tasks)
+
+    def choose(self) -> int:
+        task = next(self._tasks)
+        self.events.append(("begun", task))
+        return task
+
+    def complete(self, task: int, score: float) -> None:
+        self.events.append(("ended", task))
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 7, 60])  # 60: more than the budget
+def test_k_episodes_are_in_flight_and_the_oldest_ends(in_flight: int) -> None:
+    """Derived: K begin, then one ends and one begins, ``budget`` times; the n-th to end is the n-th
+    that began; what has begun and not ended at the end is not practised."""
+    budget = 50
+    tasks = [(7 * n) % 3 for n in range(budget + in_flight)]
+    teacher, learner = Script(tasks), Learner(world(), seed=0)
+    result = follow(teacher, learner, budget, in_flight)
+    expected = [("begun", task) for task in tasks[:in_flight]]
+    for n in range(budget):
+        expected += [("ended", tasks[n]), ("begun", tasks[in_flight + n])]
+    assert teacher.events == expected
+    assert result.spent.sum() == result.episodes[-1] == learner.episode == budget
+    practised_in_order = Learner(world(), seed=0)
+    for task in tasks[:budget]:
+        practised_in_order.practise(task)
+    assert learner.competence().tolist() == practised_in_order.competence().tolist()
+    assert result.final == practised_in_order.mastered().sum()
+
+
+def test_the_curriculum_hears_of_what_has_ended_only() -> None:
+    """With the whole budget in flight nothing is known when a task is drawn, so that half of the
+    episodes go to the half of the tasks that cannot be learned; with one in flight, fewer do."""
+    scenario = Scenario(skills=20, noise_share=0.5, episodes_to_master=20)
+    budget = scenario.budget(scenario.world(0))
+    blind = run(Job("small", scenario, "default", seed=0, in_flight=budget))
+    knowing = run(Job("small", scenario, "default", seed=0, in_flight=1))
+    n, share = budget, 0.5
+    wasted = [r.shares[GROUPS.index("unlearnable")] for r in (blind, knowing)]
+    assert wasted[0] == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / n))
+    assert wasted[1] < wasted[0]
+
+
+@pytest.mark.parametrize("name", ["tech_tree", "forgetting", "moving"])
+def test_the_oracle_knows_what_is_in_flight(name: str) -> None:
+    """An oracle with a copy of the learner, which practises each task when it begins: what it sees
+    is what will be when what is in flight has ended. It chooses as with one in flight."""
+    scenario = SCENARIOS[name].model_copy(update={"skills": 24, "layers": 3})
+    worldly, budget = scenario.world(0), 600
+
+    class Foresight:
+        def __init__(self) -> None:
+            self.ahead = Learner(worldly, seed=0)
+
+        def choose(self) -> int:
+            task = int(np.argmax(self.ahead.gains()))
+            self.ahead.practise(task)
+            return task
+
+        def complete(self, task: int, score: float) -> None:
+            pass
+
+    one, many = (follow(Foresight(), Learner(worldly, seed=0), budget, k) for k in (1, 64))
+    assert one.mastered.tolist() == many.mastered.tolist()
+    assert one.spent.tolist() == many.spent.tolist()
+    full = run(Job(name, scenario, "oracle", seed=0, in_flight=64))
+    assert full.mastered.tolist() == run(Job(name, scenario, "oracle", seed=0)).mastered.tolist()
+
+
+def test_several_numbers_in_flight_are_compared_in_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["scenario=noise", "arms=default", "seeds=2", "in_flight=1,8", "processes=1"]
+    settings = [f"out={tmp_path}", "params.skills=12", "params.episodes_to_master=8"]
+    assert main(["simulated_learner.compare", *arguments, *settings]) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(line) == ["1", "8"]
+    assert list(line["8"]["noise"]) == ["uniform", "default", "oracle"]
+    assert line["1"]["noise"]["oracle"] == line["8"]["noise"]["oracle"]
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["settings"]["in_flight"] == [1, 8]
+    assert (
+        written["results"]["8"]["noise"]["default"]["auc"] == line["8"]["noise"]["default"]["auc"]
+    )
+    assert set(written["summary"]["1"]) == {"uniform", "default"}
+    plots = {f"noise_{k}_{kind}.png" for k in (1, 8) for kind in ("curves", "spent")}
+    assert plots <= {path.name for path in tmp_path.iterdir()}
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 
@@ -260,7 +362,8 @@ def test_the_command_writes_results_and_ends_with_json(
     line = json.loads(printed.splitlines()[-1])
     assert list(line) == ["tech_tree", "noise"]
     assert list(line["noise"]) == ["uniform", "default", "guide", "oracle"]
-    keys = {"mastered", "auc", "delta_vs_uniform", "ci_low", "ci_high", "oracle_share"}
+    shares = {"oracle_share", "auc_share"}
+    keys = {"mastered", "auc", "delta_vs_uniform", "ci_low", "ci_high"} | shares
     assert all(set(of_arm) == keys for arms in line.values() for of_arm in arms.values())
     assert line["tech_tree"]["oracle"]["mastered"] == 12
     assert line["tech_tree"]["uniform"]["delta_vs_uniform"] == 0
@@ -276,12 +379,19 @@ def test_the_command_writes_results_and_ends_with_json(
     ("argument", "message"),
     [
         ("scenario=tech_treee", "did you mean 'tech_tree'?"),
+        ("scenario=grit", "Use all, more, every, or some of tech_tree"),
         ("arms=learnabilty", "did you mean 'learnability'?"),
         ("params.layer=3", "did you mean 'layers'?"),
         ("params.layers=300", "more than skills=107"),
         ("learning.rand_task_rat=0.1", "did you mean 'rand_task_rate'?"),
         ("learning.rand_task_rate=2", "less than or equal to 1"),
         ("seeds=0", "greater than or equal to 1"),
+        ("seeds=1001", "less than or equal to 1000"),
+        ("in_flight=0", "in_flight=0: give a number from 1 on"),
+        ("in_flight=1,-4", "in_flight=1,-4: give a number from 1 on"),
+        ("in_flight=4,4", "several different ones"),
+        ("in_flight=[]", "several different ones"),
+        ("in_flight=many", "in_flight=many: "),
     ],
 )
 def test_wrong_settings_end_with_status_2(

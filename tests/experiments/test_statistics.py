@@ -12,6 +12,7 @@ from experiments.statistics import (
     estimate,
     interquartile_mean,
     paired_difference,
+    share_interval,
     share_of_oracle,
 )
 
@@ -90,3 +91,31 @@ def test_share_of_the_oracle() -> None:
     assert share_of_oracle([30, 30], [20, 20], [40, 40]) == pytest.approx(0.5)
     assert share_of_oracle([10], [20], [40]) == pytest.approx(-0.5)
     assert math.isnan(share_of_oracle([20], [20], [20]))
+
+
+def test_the_interval_of_a_share_is_that_of_the_arm_where_the_limits_are_fixed() -> None:
+    """Uniform 0 and oracle 10 in every seed: the share is the arm's mean ÷ 10, and so are the
+    ends. The same indices are drawn whatever is divided, so rescaling changes nothing."""
+    arm = np.random.default_rng(0).uniform(2, 8, 20)
+    share = share_interval(arm, np.zeros(20), np.full(20, 10.0))
+    ends = np.array([share.value, share.low, share.high])
+    assert share.value == pytest.approx(interquartile_mean(arm) / 10)
+    reference = estimate(arm)
+    # two bootstraps of 2,000 resamples: their ends differ by far less than the width
+    width = (reference.high - reference.low) / 10
+    expected = np.array([reference.value, reference.low, reference.high]) / 10
+    assert ends == pytest.approx(expected, abs=0.15 * width)
+
+
+def test_the_seeds_of_a_share_are_drawn_together() -> None:
+    """An arm that has half of the gain in every seed has it in every resample, however much the
+    worlds differ, as long as nothing is trimmed: three seeds."""
+    uniform, gain = np.array([1.0, 20.0, 5.0]), np.array([10.0, 2.0, 40.0])
+    share = share_interval(uniform + gain / 2, uniform, uniform + gain)
+    assert (share.low, share.value, share.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_a_share_without_gain_or_of_other_seeds() -> None:
+    assert math.isnan(share_interval([1.0, 2.0], [3.0, 3.0], [3.0, 3.0]).low)
+    with pytest.raises(ValueError, match=r"\[2, 2, 1\] values"):
+        share_interval([1.0, 2.0], [1.0, 2.0], [1.0])
