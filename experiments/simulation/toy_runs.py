@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from threadpoolctl import threadpool_limits
 
 from experiments.arms import ARMS as ARMS_OF_POOLS
 from experiments.arms import UNIFORM
@@ -86,8 +85,7 @@ class Run:
 def run(job: Job) -> Run:
     """Run a job. The environment draws nothing, so the seed is the arm's."""
     environment = ToyEnvironment(job.setting)
-    # Threads of the mixtures' algebra gain nothing on 250 rows, and wait for each other.
-    with threadpool_limits(1), ARMS[job.arm](job, environment) as player:
+    with ARMS[job.arm](job, environment) as player:
         return _follow(player, environment, job)
 
 
