@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.arms import ARMS, ORACLE, UNIFORM, algorithm
+from experiments.choices import check_fields, chosen
 from experiments.simulation import report
 from experiments.simulation.runs import Job, Run, run
 from experiments.simulation.scenarios import Scenario
 from experiments.simulation.worlds import GROUPS
 from metta.cogworks.curriculum import LearningProgressConfig
 from metta.tools.base import Tool
-from metta.usage import nearest
 
 _ARMS = (*ARMS, ORACLE)
 _SCENARIOS = GROUPS["every"]
@@ -112,7 +112,7 @@ class CompareTool(Tool):
         self.chosen_scenarios()
         for arm in self.chosen_arms():
             if arm not in (UNIFORM, ORACLE):
-                _known("learning.", self.learning, LearningProgressConfig)
+                check_fields("learning.", self.learning, LearningProgressConfig)
                 algorithm(arm, 2, **self.learning)
         return self
 
@@ -122,9 +122,8 @@ class CompareTool(Tool):
         Raises:
             ValueError: there is no such scenario or parameter, or its value is out of range.
         """
-        _known("params.", self.params, Scenario)
-        groups = {group: list(names) for group, names in GROUPS.items()}
-        names = _chosen("scenario", self.scenario, groups, list(_SCENARIOS))
+        check_fields("params.", self.params, Scenario)
+        names = chosen("scenario", self.scenario, list(_SCENARIOS), GROUPS)
         return {
             name: Scenario.model_validate({**dict(_SCENARIOS[name]), **self.params})
             for name in names
@@ -136,7 +135,7 @@ class CompareTool(Tool):
         Raises:
             ValueError: there is no such arm.
         """
-        names = {UNIFORM, ORACLE, *_chosen("arms", self.arms, {"all": list(_ARMS)}, list(_ARMS))}
+        names = {UNIFORM, ORACLE, *chosen("arms", self.arms, list(_ARMS))}
         return [arm for arm in _ARMS if arm in names]
 
     def chosen_in_flight(self) -> tuple[int, ...]:
@@ -310,22 +309,3 @@ def workers(processes: int) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(cancel_futures=True)
             signal.signal(signal.SIGINT, before)
             raise
-
-
-def _chosen(key: str, text: str, groups: dict[str, list[str]], known: list[str]) -> list[str]:
-    if text in groups:
-        return groups[text]
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in known:
-            raise ValueError(
-                f"{key}={text}: there is no {name!r}{nearest(name, known)}. Use "
-                f"{', '.join(groups)}, or some of {', '.join(known)}"
-            )
-    return names
-
-
-def _known(prefix: str, given: dict[str, Any], model: type[Any]) -> None:
-    for name in given:
-        if name not in model.model_fields:
-            raise ValueError(f"there is no {prefix}{name}{nearest(name, list(model.model_fields))}")

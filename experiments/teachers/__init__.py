@@ -1,0 +1,1 @@
+"""Curricula of others, as their papers and repositories have them: what ours is compared with."""
