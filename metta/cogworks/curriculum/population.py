@@ -55,7 +55,7 @@ class Population:
         self._num_ids, self._seed = num_ids, seed
         self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
         layout = algorithm.table.layout
-        self._variants = Variants(generator, layout.max_tasks, layout.has_variants)
+        self._variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
         self._tells = algorithm.needs_task_events
         self._tasks = weakref.ref(tasks)
         hypers = algorithm.hypers
@@ -84,17 +84,15 @@ class Population:
         table.header.set_seed(self._seed)
         key = np.array([self._seed, _FILL_STREAM], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
-        ids = distinct(rng, min(table.layout.max_tasks, self._num_ids), self._num_ids)
+        ids = distinct(rng, self._variants.num_tries, self._num_ids)
         fields: dict[str, Any] = dict(self._new)
         if self._variants.may_repeat:
-            found = {self._variants.variant(task_id): task_id for task_id in reversed(ids.tolist())}
-            ids = np.array(list(found.values())[::-1])
-            fields[VARIANT] = np.array(list(found)[::-1], np.float64)
-        table.fill(ids, self._weights_of(ids), fields)
+            found = self._variants.one_of_each(ids.tolist(), self._variants.num_places)
+            ids = np.array(list(found.values()))
+            fields[VARIANT] = np.array(list(found), np.float64)
+        table.fill(ids, self._weights_of(ids), fields)  # in one change, which a kill undoes
         for task_id in ids.tolist() if self._tells else ():
             self._tell_created(task_id)
-        if self._variants.may_repeat:
-            self.top_up()
 
     def top_up(self) -> None:
         """Fill what is free, as long as there are other ids."""

@@ -45,7 +45,7 @@ def for_changed_tasks(
     pool: Any = algorithm.get("tracker") if isinstance(algorithm, dict) else None
     ids = active_ids(pool, layout)
     kept = {a: b for a, b in _same_tasks(saved, generator, ids).items() if b < num_ids}
-    variants = Variants(generator, layout.max_tasks, layout.has_variants)
+    variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
     fields = {PRIOR: {b: variants.weight(b) for b in kept.values()}}
     if layout.has_variants:
         fields[VARIANT] = {b: float(variants.variant(b)) for b in kept.values()}
