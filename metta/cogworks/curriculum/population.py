@@ -19,14 +19,14 @@ from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
 from metta.cogworks.curriculum.task_generator import TaskGenerator
-from metta.cogworks.curriculum.tasks.variants import Variants
+from metta.cogworks.curriculum.tasks.variants import TRIES, Variants
 
 _LOG = logging.getLogger(__name__)
 
 MOST_EVICTIONS = 8
 """Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
 
-_VARIANT_TRIES = 64  # of new ids: in a family of few variants most are in the pool
+_EXCHANGE_TRIES = 64  # of new ids, 10 µs each: in a family of few variants most are in the pool
 _FILL_STREAM = 2**64 - 1  # of the Philox generator that chooses the first tasks
 
 
@@ -98,7 +98,7 @@ class Population:
         """Fill what is free, as long as there are other ids."""
         table = self._table
         while table.header.active_count < table.layout.max_tasks:
-            task_id = self._new_id()
+            task_id = self._new_id(tries=TRIES)
             if task_id is None:
                 return
             self._entered(table.insert(task_id, self._fields_of(task_id)), task_id)
@@ -119,14 +119,17 @@ class Population:
         if tasks is not None:
             self._algorithm.on_task_created(CurriculumTask(tasks, task_id))
 
-    def _new_id(self, other_than: int = -1) -> int | None:
-        """An id that is not in the pool, of a variant that is not; None if none is found."""
+    def _new_id(self, other_than: int = -1, tries: int = _EXCHANGE_TRIES) -> int | None:
+        """An id that is not in the pool, of a variant that is not and was not retired; None if none
+        is found."""
         draw, variants = self._table.new_ids.draw, self._variants
-        for _ in range(_VARIANT_TRIES):
+        retired = variants.of_retired(self._table.new_ids.retired())
+        for _ in range(tries):
             task_id = draw(self._num_ids, other_than)
             if task_id is None or not variants.may_repeat:
                 return task_id
-            if self._table.indexes[-1].find(variants.variant(task_id)) < 0:
+            variant = variants.variant(task_id)
+            if self._table.indexes[-1].find(variant) < 0 and variant not in retired:
                 return task_id
         return None
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator
+from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID
 from metta.cogworks.curriculum.tasks.masses import draws_for, inclusion, num_variants
 
 TRIES = 512
@@ -30,13 +31,13 @@ def may_repeat(generator: TaskGenerator[Any] | None) -> bool:
 
 
 def variant_hash(generator: TaskGenerator[Any], task_id: int) -> int:
-    """53 bits of a task's variant, the same in every process.
+    """53 bits of a task's variant, not all 0, the same in every process.
 
     Two variants of a pool of n tasks have the same by a chance of about n² / 2^54: one in 18,000
     for a million tasks. One of the two is then not let in.
     """
     text = repr(generator.variant(task_id)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> _SHIFT
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> _SHIFT or 1
 
 
 class Variants:
@@ -60,7 +61,10 @@ class Variants:
     def __init__(
         self, generator: TaskGenerator[Any] | None, capacity: int, num_ids: int, are_kept: bool
     ):
-        self._generator = generator
+        self._generator, self._num_ids = generator, num_ids
+        self._retired_ids: frozenset[int] = frozenset()
+        self._variant_of: dict[int, int] = {}
+        self._retired_variants: frozenset[int] = frozenset()
         self.may_repeat = are_kept and may_repeat(generator)
         self.is_uniform = generator is None or (generator.is_uniform and not self.may_repeat)
         self.num_tries = min(num_ids, capacity)
@@ -80,6 +84,17 @@ class Variants:
         if generator is None or not self.may_repeat:
             return 0
         return variant_hash(generator, task_id)
+
+    def of_retired(self, task_ids: frozenset[int]) -> frozenset[int]:
+        """The variants of these ids, none where variants cannot repeat. Cheap for the same object
+        again; :data:`MAX_TASK_ID` stands for no id."""
+        if self.may_repeat and task_ids is not self._retired_ids:
+            known = self._variant_of
+            ids = [i for i in task_ids if i < self._num_ids and i != MAX_TASK_ID]
+            self._variant_of = {i: known.get(i) or self.variant(i) for i in ids}
+            self._retired_variants = frozenset(self._variant_of.values())
+            self._retired_ids = task_ids  # last: it says that the rest is done
+        return self._retired_variants
 
     def one_of_each(self, task_ids: Iterable[int], most: float = math.inf) -> dict[int, int]:
         """Variant -> the first of the ids that is it, until there are `most`. In a family whose
