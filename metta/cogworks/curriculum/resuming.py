@@ -65,19 +65,23 @@ def with_variants(
 ) -> dict[str, Any]:
     """A saved curriculum's state with the variants and sampling weights of its tasks as they are in
     this pool: the saved one may have kept none, or have had another size. Of tasks that are the
-    same variant only the first stays. The state itself, where it is so already.
+    same variant only the first stays. The state itself, where neither is so.
 
-    Args: as :func:`for_changed_tasks`.
+    Args:
+        state: of the curriculum, which was checked.
+        generator: of the family; None: tasks are plain ids.
+        num_ids: of the family.
+        layout: of the table that will take the pool over.
     """
-    algorithm, pool = state["algorithm"], state["algorithm"].get("tracker")
+    algorithm: Any = state["algorithm"]
+    pool = algorithm.get("tracker") if isinstance(algorithm, dict) else None
     variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
     if not variants.may_repeat or not isinstance(pool, dict):
         return state
-    ids = active_ids(pool, layout)
-    found = variants.one_of_each(ids)
-    fields = _fields(variants, found, layout)
-    if all(active_values(pool, layout, name) == list(fields[name].values()) for name in fields):
+    if pool["max_tasks"] == layout.max_tasks and all(active_values(pool, layout, VARIANT)):
         return state
+    found = variants.one_of_each(active_ids(pool, layout))
+    fields = _fields(variants, found, layout)
     kept = {task_id: task_id for task_id in found.values()}
     retired = pool["retired"]  # the family is the same
     pool = {**moved(pool, layout, kept, fields), "retired": retired}
