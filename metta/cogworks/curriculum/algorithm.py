@@ -105,11 +105,12 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """Whether the pool is known."""
         return self._task_tracker is not None
 
-    def open(self) -> TaskTracker:
-        """The pool; one is opened, as configured, where none was handed in."""
+    def open(self, columns: Sequence[Column] = ()) -> TaskTracker:
+        """The pool; one is opened, as configured, where none was handed in. ``columns``: what it
+        then has beside the algorithm's own."""
         tracker = self._task_tracker
         if tracker is None:
-            tracker = self.hypers.make_tracker(self.columns)
+            tracker = self.hypers.make_tracker((*self.columns, *columns))
             self.bind(tracker)
         return tracker
 

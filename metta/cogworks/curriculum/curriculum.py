@@ -29,12 +29,12 @@ from metta.cogworks.curriculum.identity import (
 )
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
-from metta.cogworks.curriculum.pool.layout import VARIANT_COLUMN
+from metta.cogworks.curriculum.pool.layout import VARIANT_COLUMN, Column
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import pool_counts
 from metta.cogworks.curriculum.population import Population
-from metta.cogworks.curriculum.resuming import for_changed_tasks
+from metta.cogworks.curriculum.resuming import for_changed_tasks, with_variants
 from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.scores import (
     validate_completion,
@@ -104,15 +104,16 @@ class Curriculum(StatsLogger):
         self.configs: ConfigCache | None = None
         if self._generator is not None and type(self).build is Curriculum.build:
             self.configs = ConfigCache(self._generator)
-        self.algorithm = self._opened(config) if algorithm is None else algorithm
-        self.tracker: TaskTracker = self.algorithm.task_tracker
+        own = (VARIANT_COLUMN,) if may_repeat(self._generator) else ()
+        self.algorithm = self._opened(config, own) if algorithm is None else algorithm
+        self.tracker: TaskTracker = self.algorithm.open(own)
         self.table: TaskTable = self.tracker.table
         self._population = Population(
             self.algorithm, self._generator, self._num_ids, config.seed, self
         )
         self._fill_if_new()
 
-    def _opened(self, config: CurriculumConfig) -> CurriculumAlgorithm:
+    def _opened(self, config: CurriculumConfig, own: tuple[Column, ...]) -> CurriculumAlgorithm:
         """The algorithm, on the pool that this opens."""
         hypers = config.algorithm
         algorithm = hypers.create(hypers.num_active_tasks)
@@ -126,7 +127,6 @@ class Curriculum(StatsLogger):
                     hypers.num_active_tasks,
                     capacity,
                 )
-            own = (VARIANT_COLUMN,) if may_repeat(self._generator) else ()
             columns = (*algorithm.columns, *own)
             algorithm.bind(hypers.make_tracker(columns, capacity, identity))
         return algorithm
@@ -329,11 +329,12 @@ class Curriculum(StatsLogger):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
         algorithm, identity = self.algorithm, self.config.identity()
+        family = (self._generator, self._num_ids, self.table.layout)
         if flag("changed_tasks", changed_tasks):
-            layout = self.table.layout
-            state = for_changed_tasks(state, identity, self._generator, self._num_ids, layout)
+            state = for_changed_tasks(state, identity, *family)
         check_ids(algorithm.check_state(state["algorithm"]), self._num_ids)
         check_identity(saved_identity(state), identity, of_family=not changed_tasks)
+        state = with_variants(state, *family)
         algorithm.load_state(state["algorithm"])
         self._population.top_up()
         self.invalidate_cache()

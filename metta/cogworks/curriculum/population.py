@@ -26,14 +26,14 @@ from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
 from metta.cogworks.curriculum.task_generator import TaskGenerator
-from metta.cogworks.curriculum.tasks.variants import Variants
+from metta.cogworks.curriculum.tasks.variants import TRIES, Variants
 
 _LOG = logging.getLogger(__name__)
 
 MOST_EVICTIONS = 8
 """Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
 
-_VARIANT_TRIES = 64  # of new ids: in a family of few variants most are in the pool
+_EXCHANGE_TRIES = 64  # of new ids, 10 µs each: in a family of few variants most are in the pool
 _FILL_STREAM = 2**64 - 1  # of the Philox generator that chooses the first tasks
 
 
@@ -62,7 +62,7 @@ class Population:
         self._num_ids, self._seed = num_ids, seed
         self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
         layout = algorithm.table.layout
-        self._variants = Variants(generator, layout.max_tasks, layout.has_variants)
+        self._variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
         self._tells = algorithm.needs_task_events
         self._tasks = weakref.ref(tasks)
         hypers = algorithm.hypers
@@ -91,23 +91,21 @@ class Population:
         table.header.set_seed(self._seed)
         key = np.array([self._seed, _FILL_STREAM], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
-        ids = distinct(rng, min(table.layout.max_tasks, self._num_ids), self._num_ids)
+        ids = distinct(rng, self._variants.num_tries, self._num_ids)
         fields: dict[str, Any] = dict(self._new)
         if self._variants.may_repeat:
-            found = {self._variants.variant(task_id): task_id for task_id in reversed(ids.tolist())}
-            ids = np.array(list(found.values())[::-1])
-            fields[VARIANT] = np.array(list(found)[::-1], np.float64)
-        table.fill(ids, self._weights_of(ids), fields)
+            found = self._variants.one_of_each(ids.tolist(), self._variants.num_places)
+            ids = np.array(list(found.values()))
+            fields[VARIANT] = np.array(list(found), np.float64)
+        table.fill(ids, self._weights_of(ids), fields)  # in one change, which a kill undoes
         for task_id in ids.tolist() if self._tells else ():
             self._tell_created(task_id)
-        if self._variants.may_repeat:
-            self.top_up()
 
     def top_up(self) -> None:
         """Fill what is free, as long as there are other ids."""
         table = self._table
         while table.header.active_count < table.layout.max_tasks:
-            task_id = self._new_id()
+            task_id = self._new_id(tries=TRIES)
             if task_id is None:
                 return
             self._entered(table.insert(task_id, self._fields_of(task_id)), task_id)
@@ -128,14 +126,17 @@ class Population:
         if tasks is not None:
             self._algorithm.on_task_created(CurriculumTask(tasks, task_id))
 
-    def _new_id(self, other_than: int = -1) -> int | None:
-        """An id that is not in the pool, of a variant that is not; None if none is found."""
+    def _new_id(self, other_than: int = -1, tries: int = _EXCHANGE_TRIES) -> int | None:
+        """An id that is not in the pool, of a variant that is not and was not retired; None if none
+        is found."""
         draw, variants = self._table.new_ids.draw, self._variants
-        for _ in range(_VARIANT_TRIES):
+        retired = variants.of_retired(self._table.new_ids.retired())
+        for _ in range(tries):
             task_id = draw(self._num_ids, other_than)
             if task_id is None or not variants.may_repeat:
                 return task_id
-            if self._table.indexes[-1].find(variants.variant(task_id)) < 0:
+            variant = variants.variant(task_id)
+            if self._table.indexes[-1].find(variant) < 0 and variant not in retired:
                 return task_id
         return None
 

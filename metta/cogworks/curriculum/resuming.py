@@ -8,7 +8,7 @@ from typing import Any
 
 from metta.cogworks.curriculum.identity import check_identity, same_family, saved_identity
 from metta.cogworks.curriculum.pool.layout import PRIOR, VARIANT, TableLayout
-from metta.cogworks.curriculum.pool.moved import active_ids, moved
+from metta.cogworks.curriculum.pool.moved import active_ids, active_values, moved
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.variants import Variants, same_tasks
 
@@ -45,10 +45,11 @@ def for_changed_tasks(
     pool: Any = algorithm.get("tracker") if isinstance(algorithm, dict) else None
     ids = active_ids(pool, layout)
     kept = {a: b for a, b in _same_tasks(saved, generator, ids).items() if b < num_ids}
-    variants = Variants(generator, layout.max_tasks, layout.has_variants)
-    fields = {PRIOR: {b: variants.weight(b) for b in kept.values()}}
-    if layout.has_variants:
-        fields[VARIANT] = {b: float(variants.variant(b)) for b in kept.values()}
+    variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
+    found = variants.one_of_each(kept.values())
+    stay = set(found.values())
+    kept = {a: b for a, b in kept.items() if b in stay}
+    fields = _fields(variants, found, layout)
     _LOG.warning(
         "the task family has changed since the pool was saved: %d of its %d tasks go on as the "
         "same variants, the other %d are begun anew",
@@ -57,6 +58,45 @@ def for_changed_tasks(
         len(ids) - len(kept),
     )
     return {**state, "algorithm": {**algorithm, "tracker": moved(pool, layout, kept, fields)}}
+
+
+def with_variants(
+    state: dict[str, Any], generator: TaskGenerator[Any] | None, num_ids: int, layout: TableLayout
+) -> dict[str, Any]:
+    """A saved curriculum's state with the variants and sampling weights of its tasks as they are in
+    this pool: the saved one may have kept none, or have had another size. Of tasks that are the
+    same variant only the first stays. The state itself, where neither is so.
+
+    Args:
+        state: of the curriculum, which was checked.
+        generator: of the family; None: tasks are plain ids.
+        num_ids: of the family.
+        layout: of the table that will take the pool over.
+    """
+    algorithm: Any = state["algorithm"]
+    pool = algorithm.get("tracker") if isinstance(algorithm, dict) else None
+    variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
+    if not variants.may_repeat or not isinstance(pool, dict):
+        return state
+    if pool["max_tasks"] == layout.max_tasks and all(active_values(pool, layout, VARIANT)):
+        return state
+    found = variants.one_of_each(active_ids(pool, layout))
+    fields = _fields(variants, found, layout)
+    kept = {task_id: task_id for task_id in found.values()}
+    retired = pool["retired"]  # the family is the same
+    pool = {**moved(pool, layout, kept, fields), "retired": retired}
+    return {**state, "algorithm": {**algorithm, "tracker": pool}}
+
+
+def _fields(
+    variants: Variants, found: dict[int, int], layout: TableLayout
+) -> dict[str, dict[int, float]]:
+    """What new rows say of tasks, which were found by their variants: by column and by id."""
+    fields = {PRIOR: {task_id: variants.weight(task_id) for task_id in found.values()}}
+    if layout.has_variants:
+        known = variants.may_repeat
+        fields[VARIANT] = {i: float(variant) if known else 0.0 for variant, i in found.items()}
+    return fields
 
 
 def _same_tasks(

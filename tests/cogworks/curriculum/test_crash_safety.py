@@ -26,12 +26,16 @@ from metta.cogworks.curriculum import (
     CurriculumTask,
     DiscreteRandomConfig,
     LearningProgressConfig,
+    Span,
     TableBackend,
+    bucketed,
+    merge,
 )
 from metta.cogworks.curriculum.pool.checks import pool_faults
-from metta.cogworks.curriculum.pool.layout import CLOCK, EPOCH, REFRESHED
-from metta.cogworks.curriculum.pool.table import TaskTable
+from metta.cogworks.curriculum.pool.layout import CLOCK, EPOCH, REFRESHED, VARIANT
+from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.sessions import list_sessions, new_session_id
+from tests.cogworks.curriculum.generator_examples import Room
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -429,6 +433,82 @@ def test_killed_at_every_point_of_attaching_and_leaving() -> None:
         assert status == 0
         assert curriculum.stats()["num_completed"] == completed
         assert [info.alive for info in list_sessions() if info.session_id == session_id] == [True]
+
+
+# -- pools with an index of variants beside that of ids --------------------------------------------
+
+WHOLE = bucketed(Room(label="few"), {"game.num_plants": Span(1, TASKS // 2)})
+REAL = bucketed(Room(label="real"), {"game.density": Span(0.25, 0.75)})
+
+
+def pool_of_variants() -> Curriculum:
+    """Full, and some of the ids that it could take are variants that it has."""
+    config = CurriculumConfig(
+        algorithm_config=ALGORITHMS["posterior"],
+        task_generator=merge([WHOLE, REAL]),
+        max_task_id=1000,
+    )
+    curriculum = Curriculum(config.with_session(new_session_id()))
+    ids = list(curriculum.probabilities())
+    assert len(ids) == TASKS
+    for task_id in ids[1:]:
+        describe(curriculum, task_id)
+        curriculum.update_tasks([task_id] * 3, ONES)
+    return curriculum
+
+
+def exchange(curriculum: Curriculum, counted_as: int) -> None:
+    with table_of(curriculum) as table:
+        table.exchange(TASKS - 1, 123_456, {VARIANT: 7.0}, counted_as)
+
+
+EXCHANGES: dict[str, Operation] = {
+    "evict": lambda c: exchange(c, EVICTION),
+    "retire": lambda c: exchange(c, RETIREMENT),
+    "remove": OPERATIONS["remove"],
+}
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_killed_at_every_point_of_an_exchange_in_two_indexes(name: str) -> None:
+    with pool_of_variants() as curriculum:
+        table, operation = table_of(curriculum), EXCHANGES[name]
+        in_change, seen = 0, set()
+
+        def check(before: Snapshot) -> None:
+            nonlocal in_change
+            in_change += table.header.in_change()
+            assert [fault for fault in faults(table) if "created" not in fault] == []
+            seen.add(tuple(table.task_ids().tolist()))
+
+        before = table.task_ids().tolist()
+        assert kill_everywhere(curriculum, lambda: operation(curriculum), check) > 20
+        assert in_change > 10
+        after = before[:-1] + ([] if name == "remove" else [123_456])
+        assert seen == {tuple(before), tuple(after)}
+
+
+def test_killed_at_every_point_of_filling_a_pool_of_variants() -> None:
+    """Whoever comes next finds a full pool, or fills it."""
+    with pool_of_variants() as curriculum:
+        table, zero = table_of(curriculum), bytes(len(memory_of(curriculum)))
+        filled = table.task_ids().tolist()
+        memory_of(curriculum)[:] = zero  # as the session gives it
+
+        def memory() -> bytes:
+            return bytes(memory_of(curriculum))
+
+        states, stride = 0, 5  # there are hundreds, most of them inside of loops
+        while (
+            kill_after_changes(lambda: Curriculum(curriculum.config), memory, states + stride)
+            == -signal.SIGKILL
+        ):
+            states += stride
+            with Curriculum(curriculum.config):
+                assert table.task_ids().tolist() == filled
+                assert faults(table) == []
+            memory_of(curriculum)[:] = zero
+        assert states > 20
 
 
 # -- kills at random instants ----------------------------------------------------------------------

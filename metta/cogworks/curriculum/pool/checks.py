@@ -24,11 +24,12 @@ def pool_faults(table: TaskTable) -> list[str]:
     slots = np.flatnonzero(active).tolist()
     expect("distinct ids", len(set(ids.tolist())), len(slots))
     expect("slots by id", [table.find(task_id) for task_id in ids.tolist()], slots)
-    for number, index in enumerate(table.indexes):
-        expect(f"slots in index {number}", index.slots().tolist(), slots)
+    expect("slots in the index", table.index.slots().tolist(), slots)
     if table.layout.has_variants:
-        variants = table.column(VARIANT)[active].tolist()
-        expect("tasks without an equal one", len(set(variants)), len(slots))
+        variants = table.column(VARIANT)
+        known = np.flatnonzero(active & (variants != 0.0)).tolist()
+        expect("slots in the index of variants", table.indexes[-1].slots().tolist(), known)
+        expect("tasks without an equal one", len(set(variants[known].tolist())), len(known))
     expect("number of tasks", counters["active"], len(slots))
     gone = counters["evicted"] + counters["invalid"]
     expect("created - evicted - invalid", counters["created"] - gone, len(slots))

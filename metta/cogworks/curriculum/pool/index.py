@@ -25,6 +25,7 @@ class SlotIndex:
         rows: all rows, shape ``(n, row_size)``.
         keys: the rows as one flat float64 memory, and where row 0 begins in it.
         column: position of the key within a row.
+        has_zero: whether 0 is a key; else it says that a row has none, and is not in the index.
     """
 
     def __init__(
@@ -35,13 +36,14 @@ class SlotIndex:
         rows: np.ndarray,
         keys: tuple[memoryview[float], int],
         column: int,
+        has_zero: bool = True,
     ):
         self._at = at
         self._array = np.frombuffer(memory, np.int32, size, at)
         self._entries = self._array.data
         self._shift = 64 - (size.bit_length() - 1)
         self._mask = size - 1
-        self._rows, self._column = rows, column
+        self._rows, self._column, self._has_zero = rows, column, has_zero
         self._values, base = keys
         self._base, self._row_size = base + column, rows.shape[1]
 
@@ -57,7 +59,10 @@ class SlotIndex:
 
     def insert(self, slot: int, journal: Journal) -> None:
         """Add a row, which has its key. Lock held."""
-        i = ((int(self._key(slot)) * GOLDEN) & _MASK) >> self._shift
+        key = self._key(slot)
+        if key == 0.0 and not self._has_zero:
+            return
+        i = ((int(key) * GOLDEN) & _MASK) >> self._shift
         while self._entries[i]:
             i = (i + 1) & self._mask
         self._store(i, slot + 1, journal)
@@ -68,7 +73,10 @@ class SlotIndex:
         Raises:
             RuntimeError: it is not there.
         """
-        i = ((int(self._key(slot)) * GOLDEN) & _MASK) >> self._shift
+        key = self._key(slot)
+        if key == 0.0 and not self._has_zero:
+            return
+        i = ((int(key) * GOLDEN) & _MASK) >> self._shift
         while self._entries[i] != slot + 1:
             if self._entries[i] == 0:
                 raise RuntimeError(f"slot {slot} has a row but no entry in the index")
@@ -85,6 +93,8 @@ class SlotIndex:
     def rebuild(self, slots: np.ndarray) -> None:
         """Make the index anew from the rows in ``slots``. Lock held. Cost: linear, in numpy."""
         self._array[:] = 0
+        if not self._has_zero:
+            slots = slots[self._rows[slots, self._column] != 0.0]
         with np.errstate(over="ignore"):
             keys = self._rows[slots, self._column].astype(np.uint64)
             at = ((keys * np.uint64(GOLDEN)) >> np.uint64(self._shift)).astype(np.int64)

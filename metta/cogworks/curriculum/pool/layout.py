@@ -183,7 +183,7 @@ _INDEX_MOVES = 96  # entries of the index that one change may move; at most half
 
 
 VARIANT_COLUMN = Column(
-    VARIANT, "hash of the task's variant, which no two tasks share", 0.0, MAX_TASK_ID
+    VARIANT, "hash of the task's variant, which no two share; 0: not known", 0.0, MAX_TASK_ID
 )
 """Declared by whoever keeps tasks of equal configurations apart: rows are found by it, too."""
 

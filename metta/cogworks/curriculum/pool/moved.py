@@ -16,8 +16,15 @@ from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID
 
 def active_ids(state: Any, layout: TableLayout) -> list[int]:
     """Ids of the tasks in a saved pool. Raises ValueError for what is not one."""
+    return [int(task_id) for task_id in active_values(state, layout, "task_id")]
+
+
+def active_values(state: Any, layout: TableLayout, name: str) -> list[float]:
+    """What a column says of the tasks in a saved pool, in the order of :func:`active_ids`; zeros
+    where it was not saved. Raises ValueError as that does."""
     rows, at = _columns(state, layout)
-    return rows[rows[:, at["is_active"]] != 0.0, at["task_id"]].astype(np.int64).tolist()
+    rows = rows[rows[:, at["is_active"]] != 0.0]
+    return rows[:, at[name]].tolist() if name in at else [0.0] * len(rows)
 
 
 def moved(

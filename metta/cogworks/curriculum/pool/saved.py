@@ -50,7 +50,7 @@ _BOUNDS = {
 _GROUP_COUNTS = ("completion_count", "total_squared", "scheduled_count", "tasks")
 _COUNTER_LIMIT = 2**53  # no run counts further, and float64 columns hold every number below it
 _COUNTS = ("completion_count", SCHEDULED, IN_FLIGHT, EXPIRING)
-_INTEGERS = ("task_id", *_COUNTS, "is_active", LABEL, VARIANT)
+_INTEGERS = ("task_id", *_COUNTS, "is_active", LABEL)
 
 
 def to_state(copy: Snapshot) -> dict[str, Any]:
@@ -241,6 +241,7 @@ def _check_columns(
 ) -> None:
     counters = state["counters"]
     active = rows[:, names.index("is_active")] != 0.0
+    integers = (*_INTEGERS, VARIANT) if layout.has_variants else _INTEGERS
     for name in [name for name in layout.names if name in names]:
         column, values = layout.column(name), rows[active, names.index(name)]
         of_group = is_group(name)
@@ -250,20 +251,33 @@ def _check_columns(
         elif column.is_clock:
             high = counters["clock"]
         good = np.isfinite(values) & (values >= column.low) & (values <= high)
-        if of_group or name in _INTEGERS:
+        if of_group or name in integers:
             good &= values == np.floor(np.where(np.isfinite(values), values, 0.0))
         if not good.all():
             bad = values[~good][0]
-            kind = "an integer" if of_group or name in _INTEGERS else "a number"
+            kind = "an integer" if of_group or name in integers else "a number"
             raise _wrong(f"column {name!r} holds {bad}, not {kind} from {column.low:g} to {high:g}")
     ids = np.sort(rows[active, names.index("task_id")])
     if (ids[1:] == ids[:-1]).any():
         raise _wrong("its task ids are not distinct")
+    if layout.has_variants and VARIANT in names:
+        _check_variants(rows[active, names.index(VARIANT)], rows[active, names.index("task_id")])
     left = counters["evicted"] + counters["invalid"]
     if counters["created"] < left + len(ids):
         raise _wrong(
             f"created is {counters['created']}, fewer than its {len(ids)} tasks and the {left} "
             "that were evicted or invalid"
+        )
+
+
+def _check_variants(variants: np.ndarray, ids: np.ndarray) -> None:
+    order = np.argsort(variants, kind="stable")
+    variants, ids = variants[order], ids[order]
+    equal = np.flatnonzero((variants[1:] == variants[:-1]) & (variants[1:] != 0.0))
+    if equal.size:
+        one, other = ids[equal[0]], ids[equal[0] + 1]
+        raise _wrong(
+            f"its tasks {int(one)} and {int(other)} are the same variant, {int(variants[equal[0]])}"
         )
 
 

@@ -99,18 +99,19 @@ class TaskTable:
         self.changes = Changes(*parts)
         self.groups = Groups(*parts)
         self.index = self._index("index", TASK_ID)
-        variants = [self._index("variants", layout.offset(VARIANT))] if layout.has_variants else []
-        self.indexes = (self.index, *variants)
+        self.indexes = (self.index,)
+        if layout.has_variants:
+            self.indexes = (self.index, self._index("variants", layout.offset(VARIANT), False))
         self.samples = Samples(*parts, self.rows, self.journal, self.changes)
         self.flights = Flights(self.rows, self.samples.moments, layout, self.header)
         self.new_ids = NewIds(*parts, self.rows, self.index)
         self._nested = 0
         self._start_if_new()
 
-    def _index(self, part: str, column: int) -> SlotIndex:
+    def _index(self, part: str, column: int, has_zero: bool = True) -> SlotIndex:
         at, size = self.layout.offsets[part], self.layout.index_size
         values = (self._values, self._rows_base)
-        return SlotIndex(self._bytes, at, size, self.rows, values, column)
+        return SlotIndex(self._bytes, at, size, self.rows, values, column, has_zero)
 
     @property
     def table(self) -> TaskTable:

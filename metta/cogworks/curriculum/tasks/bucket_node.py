@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from metta.cogworks.curriculum.tasks.ids import mix64
+from metta.cogworks.curriculum.tasks.masses import product
 from metta.cogworks.curriculum.tasks.nodes import Key, Node, Own
 from metta.cogworks.curriculum.tasks.random import salt_of
 from metta.cogworks.curriculum.tasks.settings import Axis
@@ -37,8 +38,7 @@ class BucketNode(Node):
         self._combinations = math.prod(self._sizes)
         is_finite = child.num_variants is not None and all(axis.is_finite for axis in self._axes)
         self.num_variants = (child.num_variants or 0) * self._combinations if is_finite else None
-        self.may_repeat = child.may_repeat and all(axis.may_repeat for axis in self._axes)
-        self.total_mass = child.total_mass * math.prod(a.total_mass for a in self._axes)
+        self.masses = product([child.masses, *(axis.masses for axis in self._axes)])
         self.tells_all = child.tells_all
         self.is_uniform = child.is_uniform and all(axis.is_uniform for axis in self._axes)
 

@@ -16,6 +16,7 @@ from metta.cogworks.curriculum.tasks.invariants import (
     read_invariants,
     told,
 )
+from metta.cogworks.curriculum.tasks.masses import union
 from metta.cogworks.curriculum.tasks.nodes import Key, Node, Own
 from metta.cogworks.curriculum.tasks.random import salt_of
 
@@ -54,11 +55,10 @@ class ChoiceNode(Node):
         self._first = [0, *itertools.accumulate(counted)]
         self.num_variants = self._first[-1] if len(counted) == len(sizes) else None
         drawn = [c for c in children if c.weight > 0]
-        self.may_repeat = any(c.node.may_repeat for c in drawn)
         self.tells_all = all(c.node.tells_all for c in drawn)
         of_each = {c.weight / c.node.num_variants for c in drawn if c.node.num_variants}
         each = zip(self._shares, self._children, strict=True)
-        self.total_mass = sum(share * child.total_mass for share, child in each if share)
+        self.masses = union((share, child.masses) for share, child in each)
         self.is_uniform = len(of_each) <= 1 and all(c.node.is_uniform for c in drawn)
 
     def _check(self, children: Sequence[Child]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from metta.cogworks.curriculum.tasks.copier import compile_copier
 from metta.cogworks.curriculum.tasks.ids import mix64
 from metta.cogworks.curriculum.tasks.invariants import read_invariants
+from metta.cogworks.curriculum.tasks.masses import Masses
 from metta.cogworks.curriculum.tasks.random import TaskRandom, task_seed
 from metta.cogworks.curriculum.tasks.settings import prepare_overrides
 from metta.cogworks.curriculum.tasks.task_config import TaskConfig, label_of, set_label
@@ -68,10 +69,8 @@ class Node(ABC):
     """How many keys there are; None if they cannot be counted, or one of them is no variant."""
     is_uniform: bool
     """Whether every key is drawn equally often."""
-    may_repeat: bool
-    """Whether a key has a chance to be drawn twice, other than that of two equal real numbers."""
-    total_mass: float
-    """The sum of `mass` over all keys: the chance that no real number is part of a draw."""
+    masses: Masses
+    """How likely the keys are that can be drawn twice, and that a draw is none of them."""
     tells_all: bool
     """Whether label and values say all that distinguishes tasks, short of two equal children."""
 
@@ -115,11 +114,12 @@ class Node(ABC):
 class LeafNode(Node):
     """One configuration."""
 
-    is_uniform = may_repeat = tells_all = True
+    is_uniform = tells_all = True
 
     def __init__(self, label: str | None, overrides: Mapping[str, Any], base: Any) -> None:
         self.own = Own(label, overrides, [base])
         self.num_variants = 1
+        self.masses = {1.0: 1.0}
         self._copy = compile_copier(base)  # label and overrides are in it
 
     def draw(self, task_id: int, seed: int) -> Key:
@@ -135,7 +135,6 @@ class LeafNode(Node):
         return 1.0
 
     mass = share
-    total_mass = 1.0
 
     def leaf(self, key: Key) -> int:
         """The only one."""
@@ -187,7 +186,7 @@ class CustomNode(Node):
     """
 
     is_uniform = True
-    may_repeat = tells_all = False
+    tells_all = False
 
     def __init__(
         self,
@@ -200,6 +199,7 @@ class CustomNode(Node):
         bases = [self._base()] if inner is None else inner.node.own.copies()
         self.own = Own(label, overrides, bases)
         self.num_variants = None
+        self.masses = {0.0: 1.0}
 
     def _base(self) -> Any:
         base = self._hooks.make(0, TaskRandom(task_seed(0)))
@@ -229,8 +229,6 @@ class CustomNode(Node):
     def mass(self, key: Key) -> float:
         """Nothing is known: as if no task came twice."""
         return 0.0
-
-    total_mass = 0.0
 
     def find(self, label: str | None, values: Mapping[str, Any]) -> Iterator[int]:
         """Not to be called: the family is not counted."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from metta.cogworks.curriculum.tasks.copier import compile_copier, is_immutable
 from metta.cogworks.curriculum.tasks.ids import GOLDEN, mix64
+from metta.cogworks.curriculum.tasks.masses import union
 from metta.cogworks.curriculum.tasks.paths import Location, locate
 from metta.cogworks.curriculum.tasks.random import salt_of
 from metta.cogworks.curriculum.tasks.values import BucketValue, Span, plain
@@ -97,10 +98,11 @@ class Axis:
         self._leaves = [[settings[i] for i in first] for settings in leaves]
         self._span_of = [None if not isinstance(s, SpanSetting) else s.span for s in leaves[0]]
         self.is_finite = not any(self._span_of)
-        self.may_repeat = any(span is None or span.is_integer for span in self._span_of)
         self.is_uniform = max(self._times) == 1
-        counted = sum(span is None or span.is_integer for span in self._span_of)
-        self.total_mass = counted / self._size  # the chance of no real number
+        self.masses = union(
+            (times / self._size, {_mass(self._span_of[i]): 1.0})
+            for times, i in zip(self._times, first, strict=True)
+        )
         # None: not told as it is, or not at all
         self._told = [
             [s.told if isinstance(s, Setting) and is_immutable(s.told) else None for s in settings]
@@ -126,12 +128,8 @@ class Axis:
 
     def mass(self, choice: Choice) -> float:
         """The chance that one draw is this value; 0 for a real number of a span."""
-        if isinstance(choice, int):
-            return self.share(choice)
-        span = self._span_of[self._choice_of.index(choice[0])]
-        if span is None or not span.is_integer:
-            return 0.0
-        return self.share(choice) / (span.max - span.min + 1)
+        number = choice if isinstance(choice, int) else choice[0]
+        return self.share(choice) * _mass(self._span_of[self._choice_of.index(number)])
 
     def tell(self, choice: Choice, leaf: int) -> Any:
         """The value, as `describe` says it."""
@@ -159,6 +157,13 @@ class Axis:
             setting.apply(config)
         elif not isinstance(choice, int):
             setting.location.assign(config, setting.cast(choice[1]))
+
+
+def _mass(span: Span | None) -> float:
+    """The chance of one value of a span, if the span is drawn; 1 where there is none."""
+    if span is None:
+        return 1.0
+    return 1.0 / (span.max - span.min + 1) if span.is_integer else 0.0
 
 
 def _numbered(leaves: Sequence[Sequence[Setting | SpanSetting]]) -> list[int]:
