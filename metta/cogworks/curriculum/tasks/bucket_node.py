@@ -32,6 +32,7 @@ class BucketNode(Node):
     ) -> None:
         self.own = Own(label, overrides, child.own.copies())
         self._child = child
+        self._only_child = child.nth(0) if child.num_variants == 1 else None
         self._has_one_leaf = len(self.own.bases) == 1
         self._axes = [Axis(path, values, self.own.bases) for path, values in buckets.items()]
         self._sizes = [axis.num_choices for axis in self._axes]
@@ -44,7 +45,9 @@ class BucketNode(Node):
 
     def draw(self, task_id: int, seed: int) -> Key:
         """Every bucket, and the child, by a seed of its own."""
-        child = self._child.draw(task_id, mix64(seed ^ CHILD_SALT))
+        child = self._only_child
+        if child is None:
+            child = self._child.draw(task_id, mix64(seed ^ CHILD_SALT))
         return (child, *[axis.draw(seed) for axis in self._axes])
 
     def nth(self, number: int) -> Key:

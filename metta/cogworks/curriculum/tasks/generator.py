@@ -27,7 +27,7 @@ from metta.cogworks.curriculum.tasks.nodes import CustomNode, Hooks, Inner, Node
 from metta.cogworks.curriculum.tasks.paths import refuse_overlaps, refuse_overlaps_among
 from metta.cogworks.curriculum.tasks.random import TaskRandom
 from metta.cogworks.curriculum.tasks.task_config import TaskConfig
-from metta.cogworks.curriculum.tasks.values import BucketValue, plain, slice_name
+from metta.cogworks.curriculum.tasks.values import BucketValue, NamesByAxis, plain
 
 TConfig = TypeVar("TConfig", bound=TaskConfig)
 _HOOKS = ("_generate_task", "_slice_values", "_task_label")
@@ -229,6 +229,7 @@ class TaskGenerator(ABC, Generic[TConfig]):
             for axis, values in child.axis_values.items():
                 self.axis_values.setdefault(axis, []).extend(values)
         self.axis_values.update(buckets)
+        self._slice_names = NamesByAxis(self.axis_values)
 
     @classmethod
     def check_config(cls, config: Any) -> None:
@@ -391,7 +392,7 @@ class TaskGenerator(ABC, Generic[TConfig]):
 
         A span has four intervals; an integer span of at most four values counts as a list of them.
         """
-        return slice_name(axis, value, self.axis_values.get(axis, ()))
+        return self._slice_names[axis].of(value)
 
     def slice_keys(self, task_id: int) -> tuple[tuple[str, str], ...]:
         """`(axis, slice_key)` of a task, for each axis that it has."""

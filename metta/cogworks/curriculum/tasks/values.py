@@ -99,7 +99,7 @@ class Span(BaseModel):
     def _dump(self) -> dict[str, Any]:
         return {"span": [self.min, self.max]}
 
-    @property
+    @functools.cached_property
     def is_integer(self) -> bool:
         """Whether integers are drawn."""
         return isinstance(self.min, int) and isinstance(self.max, int)
@@ -133,6 +133,7 @@ class Span(BaseModel):
 
 
 BucketValue = Any  # a plain value or a Span
+_NUMBER = (int, float)
 
 
 def normalise_bucket(path: str, values: Any) -> list[BucketValue]:
@@ -196,16 +197,44 @@ def _span(value: Any, what: str) -> Span:
     raise ValueError(f"{what}: {value!r} is no span; write {{'span': [min, max]}}")
 
 
-def slice_name(axis: str, value: Any, choices: Iterable[BucketValue]) -> str:
-    """See `TaskGenerator.slice_key`; `choices` are the axis' values and `Span`s."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        spans = []
+class SliceNames:
+    """The names of an axis' slices: see `TaskGenerator.slice_key`.
+
+    Args:
+        axis: its path.
+        choices: its values and `Span`s.
+    """
+
+    def __init__(self, axis: str, choices: Iterable[BucketValue]) -> None:
+        self._axis = axis
+        self._listed: list[Any] = []
+        self._spans: list[Span] = []  # those with bins
         for choice in choices:
-            if isinstance(choice, Span):
-                spans.append(choice)
-            elif choice == value:
-                return f"{axis}_{value}"
-        for span in spans:
-            if span.has_bins and span.min <= value <= span.max:
-                return f"{axis}={span.bin_name(value)}"
-    return f"{axis}_{value}"
+            if not isinstance(choice, Span):
+                self._listed.append(choice)
+            elif choice.has_bins:
+                self._spans.append(choice)
+
+    def of(self, value: Any) -> str:
+        """The name of the slice that holds `value`."""
+        if self._spans and isinstance(value, _NUMBER) and not isinstance(value, bool):
+            for span in self._spans if value not in self._listed else ():
+                if span.min <= value <= span.max:
+                    return f"{self._axis}={span.bin_name(value)}"
+        return f"{self._axis}_{value}"
+
+
+class NamesByAxis(dict[str, SliceNames]):
+    """:class:`SliceNames` by axis, each made when it is first asked for.
+
+    Args:
+        choices: the values and `Span`s of each axis.
+    """
+
+    def __init__(self, choices: Mapping[str, list[BucketValue]]) -> None:
+        super().__init__()
+        self._choices = choices
+
+    def __missing__(self, axis: str) -> SliceNames:
+        names = SliceNames(axis, self._choices.get(axis, ()))
+        return self.setdefault(axis, names)
