@@ -222,6 +222,7 @@ class TableLayout:
         )
         self.columns = (*base, *spare, *declared)
         self.names = tuple(column.name for column in self.columns)
+        self._offset_of = {name: offset for offset, name in enumerate(self.names)}
         self.settable = frozenset(
             column.name for column in (*spare, *columns) if column != VARIANT_COLUMN
         )
@@ -282,8 +283,8 @@ class TableLayout:
     def offset(self, name: str) -> int:
         """Position of a column within a row. Raises KeyError for one that does not exist."""
         try:
-            return self.names.index(name)
-        except ValueError:
+            return self._offset_of[name]
+        except KeyError:
             raise KeyError(f"no column {name!r}; there are {', '.join(self.names)}") from None
 
     def describe(self) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 
 from metta.cogworks.curriculum.pool.journal import Journal
 
+_FEW = 8  # nodes that are added up faster one by one than by numpy
+
 
 class SumTree:
     """Weights of ``size`` slots, a power of two.
@@ -70,10 +72,15 @@ class SumTree:
         """
         array, low, high = self._array, self.size + first, self.size + first + len(weights)
         array[low:high] = weights
-        while low > 1:
+        while high - low > _FEW:
             low, high = low >> 1, (high + 1) >> 1
             children = array[2 * low : 2 * high]
             np.add(children[::2], children[1::2], out=array[low:high])
+        nodes = self._nodes
+        while low > 1:
+            low, high = low >> 1, (high + 1) >> 1
+            for i in range(low, high):
+                nodes[i] = nodes[2 * i] + nodes[2 * i + 1]
 
     def find(self, x: float) -> int:
         """The slot in whose share ``x`` falls, for x in [0, 1); its weight is above 0.
