@@ -160,7 +160,8 @@ class Population:
             RuntimeError: every task was retired.
         """
         table = self._table
-        self.prepare()
+        if table.header.is_due(self._period):
+            self.prepare()
         slot = table.samples.draw(self._uniform_share)
         if slot < 0:
             if not table.header.filled:  # whoever was loading a state died

@@ -25,6 +25,7 @@ from metta.cogworks.curriculum.pool.layout import (
     SCORE_HIGH,
     SCORE_LOW,
     SEED,
+    STALE,
     UNSCORED,
     TableLayout,
 )
@@ -115,6 +116,12 @@ class Header:
         self._values[self._history_base + recorded % self._history_size] = score
         words[HISTORY] = recorded + 1
         words[CLOCK] += 1
+
+    def is_due(self, period: int) -> bool:
+        """Whether anything is to be done before the next draw: a task may have to leave, or a block
+        of weights is to be refreshed, one every ``period`` completions."""
+        words = self._words
+        return words[CLOCK] - words[REFRESHED] >= period or words[CANDIDATE] > 0 or words[STALE] > 0
 
     def note_candidate(self, slot: int) -> None:
         """The task in this slot, which was completed just now, may have to leave."""
