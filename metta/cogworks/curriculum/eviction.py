@@ -19,11 +19,14 @@ from metta.cogworks.curriculum.pool.layout import (
     TASK_ID,
 )
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.scorer import MAX_FACTOR
 from metta.cogworks.curriculum.tasks.ids import validate_task_ids
 from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE
 from metta.cogworks.curriculum.weighing import SamplingConfig
+
+THRESHOLD_LAG = 128
+"""Completions for which the threshold of a block serves: found anew with most of the evictions, it
+would be among the slowest hundredth of episodes."""
 
 
 class EvictionConfig(SamplingConfig):
@@ -109,14 +112,15 @@ class Eviction:
         return row[LP_SCORE] <= self._limit and row[COMPLETION_COUNT] >= self.samples
 
     def may_leave(self, table: TaskTable, slot: int) -> bool:
-        """Whether the task in ``slot`` may leave, compared with its block as it was less than
-        :func:`~metta.cogworks.curriculum.sampling.lag_bound` completions ago. Lock held."""
+        """Whether the task in ``slot`` may leave, compared with its block as it was at most
+        :data:`THRESHOLD_LAG` completions ago, or a quarter of a round. Lock held."""
         row = table.row(slot)
         if not self.is_candidate(row):
             return False
         block, clock = slot // BLOCK, table.header.clock
-        known = table.samples.moments[block]
-        if not 0 <= clock - (known[EVICTION_CLOCK] - 1) < self._lag(table):
+        known = table.samples.moments[block].data  # as a memoryview: faster one by one
+        lag = max(THRESHOLD_LAG, table.layout.max_tasks // 4)
+        if not 0 <= clock - (known[EVICTION_CLOCK] - 1) < lag:
             rows = table.rows[block * BLOCK : (block + 1) * BLOCK]
             progress = rows[:, LP_SCORE][rows[:, COMPLETION_COUNT] >= self.samples]
             known[EVICTION_CLOCK] = 0.0  # in case that this process ends here
@@ -124,16 +128,14 @@ class Eviction:
             known[EVICTION_CLOCK] = 1 + clock
         return row[LP_SCORE] <= known[EVICTION_THRESHOLD]
 
-    @staticmethod
-    def _lag(table: TaskTable) -> int:
-        return lag_bound(min(BLOCK, table.layout.max_tasks))
-
 
 def percentile(scores: np.ndarray, share: float) -> float:
     """The score that ``floor(share · (n − 1))`` of the ``n`` scores are sorted before; the lowest
     for share 0."""
     k = int(share * (scores.size - 1))
-    return float(np.partition(scores, k)[k])
+    ordered = scores.copy()
+    ordered.partition(k)
+    return float(ordered[k])
 
 
 @exclusive

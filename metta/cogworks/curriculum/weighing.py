@@ -38,7 +38,7 @@ _LOCAL = ("power", "proportional", "uniform")
 _MOST_WEIGHT = 1e280  # of one task: a sum over all of them is far from overflow
 
 
-LOCAL_REFRESH_PERIOD = 192
+LOCAL_REFRESH_PERIOD = 384
 """Completions between two refreshes of a block, for rules by which a completion changes its task's
 weight at once: what is left is the slow drift of tasks that are not tried. More than a hundred, so
 that the refresh is not among the slowest hundredth of episodes."""
