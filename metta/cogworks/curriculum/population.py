@@ -30,7 +30,7 @@ from metta.cogworks.curriculum.tasks.variants import TRIES, Variants
 
 _LOG = logging.getLogger(__name__)
 
-MOST_EVICTIONS = 8
+MOST_EVICTIONS = 4
 """Tasks exchanged in one refresh of a block: each takes about 15 µs, in which others wait."""
 
 _EXCHANGE_TRIES = 64  # of new ids, 10 µs each: in a family of few variants most are in the pool
