@@ -79,8 +79,7 @@ class TaskTable:
     def __init__(self, layout: TableLayout, backend: TaskMemoryBackend):
         self.layout = layout
         memory, self.lock = open_memory(layout, backend, self._rows_changed)
-        self._memory = memory  # keeps the mapping alive
-        self._bytes = memory.memory
+        self._memory, self._bytes = memory, memory.memory  # the first keeps the mapping alive
         words = memory.memory[: memory.nbytes // 8 * 8]
         self._words: memoryview[int] = words.cast("q")
         self._values: memoryview[float] = words.cast("d")
@@ -90,9 +89,9 @@ class TaskTable:
         self._empty_row = bytes(8 * layout.row_size)
         self._label, self._scheduled = layout.offset(LABEL), layout.offset(SCHEDULED)
         self._prior = layout.offset(PRIOR)
-        slices = (layout.offset(f"slice_{i}") for i in range(layout.slice_axes))
-        self._group_columns = (self._label, *slices)
-        self._totals = tuple(layout.offset(name) for name in GROUP_FIELDS[:-1])
+        slices = [f"slice_{i}" for i in range(layout.slice_axes)]
+        self._group_columns = tuple(map(layout.offset, [LABEL, *slices]))
+        self._totals = tuple(map(layout.offset, GROUP_FIELDS[:-1]))
         self.header = Header(self._words, self._values, layout, memory.history_offset)
         parts = (self._bytes, self._words, layout)
         self.journal = Journal(self._bytes, self._words, layout.offsets["journal"])
