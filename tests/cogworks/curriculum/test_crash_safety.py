@@ -110,7 +110,12 @@ class Snapshot:
         with table_of(curriculum) as table:
             self.bytes = bytes(memory_of(curriculum))
             self.rows = table.rows.copy()
-            single = ("creation_time", "scheduled_count", "label")  # one store each
+            single = (
+                "creation_time",
+                "scheduled_count",
+                "label",
+                "in_flight_count",
+            )  # one store each
             self.rows[:, [table.offset(name) for name in single]] = 0.0
             self.completed = completed(curriculum)
 

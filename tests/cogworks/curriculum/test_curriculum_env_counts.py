@@ -121,7 +121,8 @@ def test_every_sequence_of_steps_and_resets_is_counted_exactly(
 
 def test_no_task_is_evicted_while_it_is_played():
     """And the sequences above meet evictions."""
-    config = CurriculumConfig(task_generator=DRILLS, algorithm_config=evicting())
+    scored = bucketed(Drill(), {"length": [REFUSED, 1, 2, 5], "pay": [0.5, 1.0, 2.0, 3.0]})
+    config = CurriculumConfig(task_generator=scored, algorithm_config=evicting())
     with config.make() as curriculum:
         models = [Model(curriculum) for _ in range(3)]
         for step in range(600):

@@ -163,6 +163,7 @@ def played(fields: dict[str, Any], scale: float = 1.0, generator: bool = False) 
         )
     )
     curriculum.get_tasks(64)
+    curriculum.forget_in_flight()
     for i, task_id in enumerate(curriculum.algorithm.task_tracker.get_all_tracked_tasks()[:5]):
         for step in range(6 - i):
             curriculum.update_task_performance(
@@ -173,6 +174,12 @@ def played(fields: dict[str, Any], scale: float = 1.0, generator: bool = False) 
 
 def probabilities(curriculum: Curriculum) -> Any:
     return np.round(curriculum.algorithm.distribution(), 9).tolist()
+
+
+def in_flight(curriculum: Curriculum) -> Any:
+    """Probabilities while three draws of the likeliest tasks have not ended."""
+    curriculum.get_tasks(3)
+    return probabilities(curriculum)
 
 
 def rows(name: str) -> Callable[[Curriculum], Any]:
@@ -281,6 +288,7 @@ ACTS: list[tuple[str, Any, Any, dict[str, Any], Callable[[Curriculum], Any]]] = 
     ("sampling_quantile", 0.9, 0.5, {**BASIC, "sampling": "quantile_sigmoid"}, probabilities),
     ("sampling_temperature", 0.1, 1.0, {**BASIC, "sampling": "temperature_softmax"}, probabilities),
     ("rand_task_rate", 0.01, 0.5, BASIC, probabilities),
+    ("in_flight_discount", 0.0, 0.5, {**BASIC, "sampling": "power"}, in_flight),
     ("eviction_threshold_percentile", 0.2, 0.9, {**BIDIRECTIONAL, **AT_ONCE}, evictions),
     (
         "eviction_worth_ratio",

@@ -284,7 +284,7 @@ class TableLayout:
         """Position of a column within a row. Raises KeyError for one that does not exist."""
         try:
             return self._offset_of[name]
-        except KeyError:
+        except (KeyError, TypeError):  # what cannot be hashed is no name either
             raise KeyError(f"no column {name!r}; there are {', '.join(self.names)}") from None
 
     def describe(self) -> str:
