@@ -25,8 +25,8 @@ from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE
 from metta.cogworks.curriculum.weighing import SamplingConfig
 
 THRESHOLD_LAG = 128
-"""Completions for which the threshold of a block serves: found anew with most of the evictions, it
-would be among the slowest hundredth of episodes."""
+"""Completions for which the threshold of a block serves, in a pool with more tasks than that: found
+anew with most of the evictions, it would be among the slowest hundredth of episodes."""
 
 
 class EvictionConfig(SamplingConfig):
@@ -113,13 +113,15 @@ class Eviction:
 
     def may_leave(self, table: TaskTable, slot: int) -> bool:
         """Whether the task in ``slot`` may leave, compared with its block as it was at most
-        :data:`THRESHOLD_LAG` completions ago, or a quarter of a round. Lock held."""
+        :data:`THRESHOLD_LAG` completions ago, or one round of a small pool, or a quarter of one of
+        a large pool. Lock held."""
         row = table.row(slot)
         if not self.is_candidate(row):
             return False
         block, clock = slot // BLOCK, table.header.clock
         known = table.samples.moments[block].data  # as a memoryview: faster one by one
-        lag = max(THRESHOLD_LAG, table.layout.max_tasks // 4)
+        num_tasks = table.layout.max_tasks
+        lag = max(min(num_tasks, THRESHOLD_LAG), num_tasks // 4)
         if not 0 <= clock - (known[EVICTION_CLOCK] - 1) < lag:
             rows = table.rows[block * BLOCK : (block + 1) * BLOCK]
             progress = rows[:, LP_SCORE][rows[:, COMPLETION_COUNT] >= self.samples]
