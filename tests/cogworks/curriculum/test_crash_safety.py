@@ -38,7 +38,7 @@ from metta.cogworks.curriculum.sessions import list_sessions, new_session_id
 from tests.cogworks.curriculum.generator_examples import Room
 
 pytestmark = [
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
     # pytest-xdist has threads; what the children run here needs none of them.
     pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
 ]

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -70,9 +71,13 @@ def mutex_is_free(name: str) -> bool:
             fd = os.open(lock_path(name), os.O_RDWR)
         except FileNotFoundError:
             return
-        assert try_lock(fd, fcntl.LOCK_EX, MUTEX)
-        # nobody keeps the session for itself
-        assert try_lock(fd, fcntl.LOCK_SH, PRESENCE)
+        for kind, byte in ((fcntl.LOCK_EX, MUTEX), (fcntl.LOCK_SH, PRESENCE)):
+            until = time.monotonic() + DEADLINE / 2
+            while not try_lock(
+                fd, kind, byte
+            ):  # a process that looks for dead sessions, or for ever
+                assert time.monotonic() < until
+                time.sleep(0.01)
 
     return forked(look) == 0
 
