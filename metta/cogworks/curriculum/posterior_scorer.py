@@ -24,7 +24,6 @@ _LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
 # them would be noticed too late. A slope below the lower limit is worth nothing anyway; the upper
 # one is ten times what is expected of a new task.
 _LEAST_SLOPE, _MOST_SLOPE = -0.5, 2.5
-_RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
 _LEAST_SLOPE_VARIANCE = 1e-12
 _ROUNDING = 1e-6  # of a covariance, over many completions
 _VARIANCE_LIMIT = 1e9  # of what a saved pool may hold: after 2^36 rounds without a completion
@@ -103,11 +102,11 @@ class PosteriorLPScorer(ColumnScorer):
     fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
     change by q_β = (0.02 α)² per completion.
 
-    y is the score on the task's own scale, from the lowest score of the pool to the highest of the
-    task (but at least 2 % of the pool's range), so that tasks with small rewards count as much as
-    others. When the record of a task that had paid before rises, or the lowest score of the pool
-    falls, its success rate is moved to the new scale, as the scores are. The level stays within ±6,
-    the slope within −0.5 α and 2.5 α.
+    y is the score on the task's own scale, from the lowest score of the pool (or 0, if it is lower)
+    to the highest of the task, so that tasks with small rewards count as much as others. When the
+    record of a task that had paid before rises, or the lowest score of the pool falls, its success
+    rate is moved to the new scale, as the scores are. The level stays within ±6, the slope within
+    −0.5 α and 2.5 α.
     """
 
     explores = True
@@ -155,7 +154,7 @@ class PosteriorLPScorer(ColumnScorer):
         """Add a completion: see the class."""
         if row[self._p11] == 0.0:
             self._begin(row, low, clock)
-        level = self._on_new_scale(row, x, low, high)
+        level = self._on_new_scale(row, x, low)
         y = (x - low) / row[self._unit] if x > low else 0.0
         slope, p00, p01, p11 = row[self._slope], row[self._p00], row[self._p01], row[self._p11]
         # predict
@@ -186,17 +185,15 @@ class PosteriorLPScorer(ColumnScorer):
         row[self._origin] = row[self._record] = low
         row[self._unit], row[self._last] = 0.0, clock
 
-    def _on_new_scale(self, row: memoryview[float], x: float, low: float, high: float) -> float:
+    def _on_new_scale(self, row: memoryview[float], x: float, low: float) -> float:
         """Let ``x`` into the task's own scale; returns the level on it."""
         level, record, unit = row[self._level], row[self._record], row[self._unit]
         origin = row[self._origin]
         had_paid = record > origin
         if x > record:
             row[self._record] = record = x
-        new_unit = _RECORD_FLOOR * (high - low)
-        if record - low > new_unit:
-            new_unit = record - low
-        if (had_paid and new_unit > unit) or (low < origin and unit > 0.0):
+        new_unit = record - low
+        if (had_paid and new_unit > unit) or low < origin:
             level = _rescaled(level, unit / new_unit, (origin - low) / new_unit)
         row[self._unit], row[self._origin] = new_unit, low
         return level

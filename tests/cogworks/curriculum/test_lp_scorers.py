@@ -92,6 +92,7 @@ def test_bidirectional_is_the_closed_form(
     alpha, k = 0.3, 0.25
     fields = {"ema_timescale": alpha, "slow_timescale_factor": k, "progress_smoothing": theta}
     algorithm = make("bidirectional", use_baseline_normalization=baseline, **fields)
+    record(algorithm, [(7, 1.0)])  # the range of all scores is that from 0 to 1
     b = min(scores[0], 0.75) if baseline else 0.0
     x = [min(1.0, max(0.0, (s - b) / (1.0 - b))) for s in scores]
     f = g = x[0]
@@ -202,6 +203,8 @@ def test_averages_follow_the_task_whatever_slot_it_has() -> None:
     """The same completions of task 5 give the same score with other tasks before it, or removed and
     replaced around it."""
     alone, crowded = make("bidirectional"), make("bidirectional")
+    for algorithm in (alone, crowded):
+        record(algorithm, [(7, 1.0)])  # the range of all scores is that from 0 to 1
     record(crowded, [(i, 0.3) for i in range(4)])
     expected = score(alone, [0.1, 0.9, 0.4], task_id=5)
     record(crowded, [(5, 0.1)])

@@ -133,7 +133,7 @@ ALLOWED: dict[str, tuple[tuple[float, ...], str]] = {
     "baseline": ((-5.0, float(LARGEST), 0.5), SCORE),
     "basic_mean": ((-5.0, float(LARGEST), 0.5), SCORE),
     "basic_mean_square": ((float(LARGEST), 0.5), SQUARE),
-    "success_mean": ((-5.0, float(LARGEST), 0.5), SCORE),
+    "score_average": ((-5.0, float(LARGEST), 0.5), SCORE),
 }
 COLUMNS = [
     (scorer, name)
