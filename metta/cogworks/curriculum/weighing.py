@@ -178,7 +178,7 @@ class Weighing:
         else:
             weights = self._compared(worth, self._moments(table, slots, worth[active]))
         if not self.in_flight.is_none:
-            weights = weights * self.in_flight.of_block(table.flights.of_block(slots))
+            weights = weights * self.in_flight.of_block(table.flights.load_of_block(slots))
         weights = np.where(active, weights, 0.0)
         weights[bad] = np.nan
         return weights
