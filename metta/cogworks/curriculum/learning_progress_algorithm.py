@@ -30,6 +30,7 @@ from metta.cogworks.curriculum.known_scorers import (
     scorer_path,
 )
 from metta.cogworks.curriculum.pool.exclusive import exclusive
+from metta.cogworks.curriculum.pool.header import positive_range
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, LP_SCORE, TASK_ID, Column
 from metta.cogworks.curriculum.pool.saved import begun_anew
 from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer
@@ -63,7 +64,7 @@ class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
     )
     score_normalization: Literal["running_range", "clip"] = Field(
         default="running_range",
-        description="scores as they are, on the scale of the range seen so far (at least [0, 1]); "
+        description="scores as they are, on the scale of the range seen so far and 0; "
         "or clipped to [0, 1], which makes every progress above 1 none",
     )
 
@@ -207,10 +208,8 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         begun = table.begin()
         row, header = table.save_row(slot), table.header
         x = min(1.0, max(0.0, score)) if self._clip else score
-        low, high = header.score_range
-        is_record = not low <= x <= high
-        if is_record:
-            low, high = min(low, x), max(high, x)
+        in_range = 1.0 if self._clip else x
+        low, high = header.range_with(in_range)
         if scorer is not None:
             clock = header.clock
             scorer.update_row(row, x, low, high, clock)
@@ -234,8 +233,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         else:
             self.in_flight_changed(slot, before, in_flight)
         header.log_score(score)  # last: a scorer that raises has changed nothing
-        if is_record:
-            header.set_score_range(low, high)
+        header.widen_range(in_range)
         table.commit(begun)
         return None if finite else f"{type(self._scorer).__name__} scores it as {worth}"
 
@@ -360,7 +358,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         if self._by_row is not None:
             rows = fitting["rows"][fitting["rows"][:, IS_ACTIVE] != 0.0]
             clock = fitting["counters"]["clock"]
-            low, high = fitting["score_range"]
+            low, high = positive_range(*fitting["score_range"])
             bad = self._by_row.impossible(rows)
             with np.errstate(all="ignore"):  # what is not finite is refused
                 bad |= ~np.isfinite(self._by_row.score_rows(rows, low, high, clock))

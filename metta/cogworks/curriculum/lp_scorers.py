@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 
 from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT, Column
-from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer, ScorerConfig, pool_stats
+from metta.cogworks.curriculum.scorer import (
+    ColumnScorer,
+    LPScorer,
+    ScorerConfig,
+    pool_stats,
+)
 
 __all__ = [
     "BASELINE_LIMIT",
@@ -100,7 +105,8 @@ class BidirectionalLPScorer(ColumnScorer):
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
         """The score of a row: see the class."""
         zero = row[self._baseline] if self._normalise else low
-        unit = 1.0 / (high - zero)
+        # Where all scores were 0 or less, a task that began with 0 is at its baseline.
+        unit = 1.0 / (high - zero) if high > zero else 0.0
         return bidirectional_progress(
             (row[self._fast] - zero) * unit, (row[self._slow] - zero) * unit, self._theta
         )
@@ -108,7 +114,8 @@ class BidirectionalLPScorer(ColumnScorer):
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         """The scores of many rows, shape ``(n, row_size)``."""
         zero = rows[:, self._baseline] if self._normalise else low
-        unit = 1.0 / (high - zero)
+        width = high - zero
+        unit = np.divide(1.0, width, out=np.zeros(len(rows)), where=width > 0.0)
         return bidirectional_progress(
             (rows[:, self._fast] - zero) * unit, (rows[:, self._slow] - zero) * unit, self._theta
         )
@@ -206,7 +213,8 @@ class BasicLPScorer(ColumnScorer):
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         """The scores of many rows, shape ``(n, row_size)``."""
         mean = rows[:, self._mean]
-        deviation = np.sqrt(np.maximum(0.0, rows[:, self._square] - mean * mean)) / (high - low)
+        variance = np.maximum(0.0, rows[:, self._square] - mean * mean)
+        deviation = np.sqrt(variance) / (high - low)
         return np.where(
             rows[:, COMPLETION_COUNT] >= self._enough,
             deviation,
@@ -219,31 +227,35 @@ class LearnabilityScorer(ColumnScorer):
     time.
 
     Rutherford et al., "No regrets: investigating and improving regret approximations for curriculum
-    discovery", 2024. p is the exponential average of the score with α = ``ema_timescale``; a task
-    without completions counts as p = 1/2.
+    discovery", 2024. p is the exponential average of the score with α = ``ema_timescale``, from 1/2
+    before the first. The column holds the average from 0, on the scale of the scores, so that
+    a half is a half whatever range is seen later: with the 1/2 it is  p = (a − (1 − r) low) /
+    (high − low) + r/2,  r = (1 − α)^n what is left of it after n completions.
     """
 
     explores = True
-    columns = (Column("success_mean", "average score"),)
+    columns = (Column("score_average", "average score, from 0"),)
 
     def bind_columns(self, at: dict[str, int]) -> None:
         """Keep the positions of the declared columns within a row."""
-        self._mean = at["success_mean"]
+        self._average = at["score_average"]
         self._alpha = self.config.ema_timescale
+        self._rest = 1.0 - self._alpha
 
     def update_row(
         self, row: memoryview[float], x: float, low: float, high: float, clock: int
     ) -> None:
         """Add a completion: see the class."""
-        old = row[self._mean] if row[COMPLETION_COUNT] else 0.5 * (low + high)
-        row[self._mean] = old + self._alpha * (x - old)
+        row[self._average] += self._alpha * (x - row[self._average])
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
         """The score of a row: see the class."""
-        p = (row[self._mean] - low) / (high - low) if row[COMPLETION_COUNT] else 0.5
+        rest = self._rest ** row[COMPLETION_COUNT]
+        p = (row[self._average] - (1.0 - rest) * low) / (high - low) + 0.5 * rest
         return p * (1.0 - p)
 
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         """The scores of many rows, shape ``(n, row_size)``."""
-        p = np.where(rows[:, COMPLETION_COUNT] > 0, (rows[:, self._mean] - low) / (high - low), 0.5)
+        rest = self._rest ** rows[:, COMPLETION_COUNT]
+        p = (rows[:, self._average] - (1.0 - rest) * low) / (high - low) + 0.5 * rest
         return p * (1.0 - p)

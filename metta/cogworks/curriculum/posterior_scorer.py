@@ -24,7 +24,12 @@ _LEVEL_LIMIT = 6.0  # log-odds; success rates of 0.0025 and 0.9975
 # them would be noticed too late. A slope below the lower limit is worth nothing anyway; the upper
 # one is ten times what is expected of a new task.
 _LEAST_SLOPE, _MOST_SLOPE = -0.5, 2.5
-_RECORD_FLOOR = 0.02  # a task's own scale is at least this share of the range of all scores
+_LEAST_DISPERSION = 0.05  # of what varies less, a single score would decide
+# A task's scale. One score widens it by at most this share of itself: an outlier does not own it.
+_MOST_GROWTH = 0.5
+# And it fades by this share with each score that is hardly above the lowest or below the highest:
+# 2 % to 5 % are close, 10 % costs Gaussian scores much.
+_FADING, _NEAR_AN_END = 0.03, 0.1
 _LEAST_SLOPE_VARIANCE = 1e-12
 _ROUNDING = 1e-6  # of a covariance, over many completions
 _VARIANCE_LIMIT = 1e9  # of what a saved pool may hold: after 2^36 rounds without a completion
@@ -90,11 +95,15 @@ class PosteriorLPScorer(ColumnScorer):
 
         predict   θ += β;   P00 += 2 P01 + P11 + q_θ Δ;   P01 += P11;   P11 += q_β
         correct   p = sigmoid(θ / sqrt(1 + π/8 P00));   h = max(p(1 − p), 0.02)
-                  g = 1 / (1 + h P00);   e = (y − p) g
-                  θ += P00 e;   β += P01 e;   P00, P01 *= g;   P11 −= P01² h g
+                  φ = max(1 − Σ y(1 − y) / (1 + Σ p(1 − p)), 0.05)
+                  g = 1 / (φ + h P00);   e = (y − p) g
+                  θ += P00 e;   β += P01 e;   P00, P01 *= φ g;   P11 −= P01² h g
 
-    h is both dp/dθ and the variance of y, so that the innovation variance h² P00 + h gives the gain
-    P / (1 + h P00). A round is as many completions of the pool as it has tasks. The score is
+    h is dp/dθ and the variance of an outcome of 0 or 1. A score that is a mean, or has other noise,
+    varies less: φ, the task's own dispersion, is the share of it that is left. With outcomes of
+    mean p, E[y(1 − y)] = p(1 − p) − var y, so the sums, over the task's completions, tell it; it is
+    1 while all scores are 0 or 1. The innovation variance h² P00 + φ h gives the gain P / (φ + h
+    P00). A round is as many completions of the pool as it has tasks. The score is
     :func:`expected_gain`, with P00 + q_θ Δ.
 
     A new task has a wide prior, a task that is not tried widens again, and a task that pays at
@@ -103,11 +112,12 @@ class PosteriorLPScorer(ColumnScorer):
     fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
     change by q_β = (0.02 α)² per completion.
 
-    y is the score on the task's own scale, from the lowest score of the pool to the highest of the
-    task (but at least 2 % of the pool's range), so that tasks with small rewards count as much as
-    others. When the record of a task that had paid before rises, or the lowest score of the pool
-    falls, its success rate is moved to the new scale, as the scores are. The level stays within ±6,
-    the slope within −0.5 α and 2.5 α.
+    y is the score on the task's own scale, from its lowest to its highest score, whatever the other
+    tasks pay. The scale grows by at most half of itself per completion, what is beyond it counting
+    as its end, and a score that is hardly above its lower end, or below its upper one, moves the
+    other end 3 % closer: an outlier is forgotten. With the scale, the success rate moves as the
+    scores do. While all scores of a task are the same they count as 1 if none of the pool is
+    higher, otherwise as 0. The level stays within ±6, the slope within −0.5 α and 2.5 α.
     """
 
     explores = True
@@ -126,21 +136,20 @@ class PosteriorLPScorer(ColumnScorer):
             2.0**53,
             is_clock=True,
         ),
-        Column("record", "highest score"),
-        Column("unit", "distance from origin to the score that counts as 1", 0.0),
-        Column("origin", "score that counts as 0: the lowest of the pool at the latest completion"),
+        Column("lowest", "score that counts as 0: the lowest, of late"),
+        Column("record", "score that counts as 1: the highest, of late"),
+        Column("same", "what the scores count as while all of them are the same", 0.0, 1.0),
+        Column("spread", "sum of y(1 − y) over the completions", 0.0),
+        Column("binary_spread", "sum of p(1 − p) over the completions", 0.0),
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
         """Keep the positions of the declared columns within a row."""
         self._level, self._slope = at["level"], at["slope"]
         self._p00, self._p01, self._p11 = at["var_level"], at["cov_level_slope"], at["var_slope"]
-        self._last, self._record, self._unit, self._origin = (
-            at["last_clock"],
-            at["record"],
-            at["unit"],
-            at["origin"],
-        )
+        self._last, self._same = at["last_clock"], at["same"]
+        self._lowest, self._record = at["lowest"], at["record"]
+        self._spread, self._binary_spread = at["spread"], at["binary_spread"]
         self._slope0 = 0.25 * self.config.ema_timescale
         self._least_slope = _LEAST_SLOPE * self.config.ema_timescale
         self._most_slope = _MOST_SLOPE * self.config.ema_timescale
@@ -154,9 +163,8 @@ class PosteriorLPScorer(ColumnScorer):
     ) -> None:
         """Add a completion: see the class."""
         if row[self._p11] == 0.0:
-            self._begin(row, low, clock)
-        level = self._on_new_scale(row, x, low, high)
-        y = (x - low) / row[self._unit] if x > low else 0.0
+            self._begin(row, x, high, clock)
+        level, y = self._on_own_scale(row, x, high)
         slope, p00, p01, p11 = row[self._slope], row[self._p00], row[self._p01], row[self._p11]
         # predict
         level = _limited(level + slope, -_LEVEL_LIMIT, _LEVEL_LIMIT)
@@ -167,39 +175,63 @@ class PosteriorLPScorer(ColumnScorer):
         # correct
         p = 1.0 / (1.0 + math.exp(-level / math.sqrt(1.0 + _LOGISTIC_NORMAL * p00)))
         h = p * (1.0 - p)
+        row[self._spread] = spread = row[self._spread] + y * (1.0 - y)
+        row[self._binary_spread] = binary_spread = row[self._binary_spread] + h
+        dispersion = 1.0 - spread / (1.0 + binary_spread)
+        if dispersion < _LEAST_DISPERSION:
+            dispersion = _LEAST_DISPERSION
         if h < _LEAST_VARIANCE:
             h = _LEAST_VARIANCE
-        g = 1.0 / (1.0 + h * p00)
+        g = 1.0 / (dispersion + h * p00)
         e = (y - p) * g
         row[self._level] = _limited(level + p00 * e, -_LEVEL_LIMIT, _LEVEL_LIMIT)
         row[self._slope] = _limited(slope + p01 * e, self._least_slope, self._most_slope)
-        row[self._p00] = p00 * g
-        row[self._p01] = p01 * g
+        row[self._p00] = p00 * dispersion * g
+        row[self._p01] = p01 * dispersion * g
         p11 -= p01 * p01 * h * g
         row[self._p11] = _LEAST_SLOPE_VARIANCE if p11 < _LEAST_SLOPE_VARIANCE else p11
         row[self._last] = clock
 
-    def _begin(self, row: memoryview[float], low: float, clock: int) -> None:
+    def _begin(self, row: memoryview[float], x: float, high: float, clock: int) -> None:
         # At the first completion, or where only the documented row is shared.
         row[self._level], row[self._slope] = 0.0, self._slope0
         row[self._p00], row[self._p01], row[self._p11] = _VAR_LEVEL0, 0.0, self._var_slope0
-        row[self._origin] = row[self._record] = low
-        row[self._unit], row[self._last] = 0.0, clock
+        row[self._lowest] = row[self._record] = x
+        row[self._same], row[self._last] = float(x >= high), clock
+        row[self._spread] = row[self._binary_spread] = 0.0
 
-    def _on_new_scale(self, row: memoryview[float], x: float, low: float, high: float) -> float:
-        """Let ``x`` into the task's own scale; returns the level on it."""
-        level, record, unit = row[self._level], row[self._record], row[self._unit]
-        origin = row[self._origin]
-        had_paid = record > origin
-        if x > record:
-            row[self._record] = record = x
-        new_unit = _RECORD_FLOOR * (high - low)
-        if record - low > new_unit:
-            new_unit = record - low
-        if (had_paid and new_unit > unit) or (low < origin and unit > 0.0):
-            level = _rescaled(level, unit / new_unit, (origin - low) / new_unit)
-        row[self._unit], row[self._origin] = new_unit, low
-        return level
+    def _on_own_scale(self, row: memoryview[float], x: float, high: float) -> tuple[float, float]:
+        """Let ``x`` into the task's own scale; returns level and score on it."""
+        level, lowest, record = row[self._level], row[self._lowest], row[self._record]
+        width = record - lowest
+        if width <= 0.0:
+            return self._of_same_scores(row, x, high)
+        y = (x - lowest) / width
+        new_lowest, new_record = lowest, record
+        if y > 1.0:
+            new_record = min(x, record + _MOST_GROWTH * width)
+        elif y < 0.0:
+            new_lowest = max(x, lowest - _MOST_GROWTH * width)
+        elif 0.0 < y < _NEAR_AN_END:
+            new_record -= _FADING * width
+        elif 1.0 - _NEAR_AN_END < y < 1.0:
+            new_lowest += _FADING * width
+        else:
+            return level, y
+        new_width = new_record - new_lowest
+        if new_width > 0.0:  # otherwise the difference is lost in rounding
+            row[self._lowest], row[self._record] = new_lowest, new_record
+            level = _rescaled(level, width / new_width, (lowest - new_lowest) / new_width)
+            y = (x - new_lowest) / new_width
+        return level, _limited(y, 0.0, 1.0)
+
+    def _of_same_scores(self, row: memoryview[float], x: float, high: float) -> tuple[float, float]:
+        # As many successes as there were failures have the opposite log-odds.
+        same, before = row[self._record], row[self._same]
+        counts = float(same >= high) if x == same else float(same > x)
+        row[self._lowest], row[self._record], row[self._same] = min(x, same), max(x, same), counts
+        level = row[self._level]
+        return level if counts == before else -level, counts if x == same else 1.0 - counts
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
         """Expected gain of a row: see the class."""

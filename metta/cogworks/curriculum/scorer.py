@@ -174,7 +174,8 @@ class ColumnScorer(LPScorer, ABC):
             row: the task's row, and nothing but it: float64 of length ``row_size``.
                 ``row[COMPLETION_COUNT]`` is how many completions it had before.
             x: the score.
-            low, high: the range of all scores so far, this one included.
+            low, high: the range of all scores so far, this one and 0 included; from 0 to 1 while
+                every score was 0.
             clock: completions of the pool so far, without this one.
         """
 
@@ -212,8 +213,10 @@ class ColumnScorer(LPScorer, ABC):
         slot = table.find(task_id)
         if slot >= 0:
             begun = table.begin()
-            low, high = table.header.score_range
-            self.update_row(table.save_row(slot), score, low, high, table.header.clock)
+            header = table.header
+            low, high = header.range_with(score)
+            header.widen_range(score)
+            self.update_row(table.save_row(slot), score, low, high, header.clock)
             table.commit(begun)
 
     @exclusive

@@ -23,7 +23,12 @@ from metta.cogworks.curriculum.pool.layout import (
     REWARD_EMA,
 )
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.scorer import MAX_FACTOR, ColumnScorer, LPScorer, ScorerConfig
+from metta.cogworks.curriculum.scorer import (
+    MAX_FACTOR,
+    ColumnScorer,
+    LPScorer,
+    ScorerConfig,
+)
 
 Rule = Literal[
     "power",
@@ -173,7 +178,7 @@ class Weighing:
         else:
             weights = self._compared(worth, self._moments(table, slots, worth[active]))
         if not self.in_flight.is_none:
-            weights = weights * self.in_flight.of_block(table.flights.of_block(slots))
+            weights = weights * self.in_flight.of_block(table.flights.load_of_block(slots))
         weights = np.where(active, weights, 0.0)
         weights[bad] = np.nan
         return weights

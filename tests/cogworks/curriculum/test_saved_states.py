@@ -126,14 +126,16 @@ ALLOWED: dict[str, tuple[tuple[float, ...], str]] = {
     "var_slope": ((0.5,), "a variance"),
     "last_clock": ((0.5,), "a time that is past"),
     "record": ((-5.0, float(LARGEST), 0.5), SCORE),
-    "unit": ((float(LARGEST), 0.5), "a distance of scores"),
-    "origin": ((-5.0, float(LARGEST), 0.5), SCORE),
+    "lowest": ((-5.0, float(LARGEST), 0.5), SCORE),
+    "same": ((0.5,), "what scores count as"),
+    "spread": ((float(LARGEST), 0.5), "a sum over completions"),
+    "binary_spread": ((float(LARGEST), 0.5), "a sum over completions"),
     "fast_ema": ((-5.0, float(LARGEST), 0.5), SCORE),
     "slow_ema": ((-5.0, float(LARGEST), 0.5), SCORE),
     "baseline": ((-5.0, float(LARGEST), 0.5), SCORE),
     "basic_mean": ((-5.0, float(LARGEST), 0.5), SCORE),
     "basic_mean_square": ((float(LARGEST), 0.5), SQUARE),
-    "success_mean": ((-5.0, float(LARGEST), 0.5), SCORE),
+    "score_average": ((-5.0, float(LARGEST), 0.5), SCORE),
 }
 COLUMNS = [
     (scorer, name)

@@ -75,3 +75,36 @@ def test_an_id_that_cannot_be_one_is_refused(task_id: object):
         with pytest.raises((ValueError, TypeError), match="task id"):
             curriculum.count_unscored(task_id, NAN)  # type: ignore[arg-type]
         assert curriculum.stats()["num_unscored"] == 0.0
+
+
+def test_a_task_that_is_never_scored_does_not_eat_the_budget():
+    """It would stay what an untried task is worth, while the others become known."""
+    config = LearningProgressConfig(num_active_tasks=8, use_shared_memory=False, rand_task_rate=0)
+    with Curriculum(CurriculumConfig(algorithm_config=config, seed=3)) as curriculum:
+        broken = set(list(curriculum.probabilities())[:2])
+        spent = {True: 0, False: 0}
+        for step in range(2000):
+            task = curriculum.get_task()
+            spent[task.task_id in broken] += 1
+            if task.task_id in broken:
+                curriculum.count_unscored(task.task_id, NAN)
+            else:
+                task.complete(float(step % 3 == 0))
+        assert spent[True] < 0.1 * spent[False]
+        one, other = broken
+        weights = curriculum.probabilities()
+        with curriculum.table as table:
+            table.samples.mark_stale()
+        assert curriculum.get_task().task_id not in broken
+        anew = curriculum.probabilities()  # block by block as one by one
+        odds = weights[one] / weights[other]
+        assert anew[one] / anew[other] == pytest.approx(odds, rel=1e-6)
+
+
+def test_a_few_lost_draws_of_a_task_do_not_matter():
+    with shared() as curriculum:
+        task_id = next(iter(curriculum.probabilities()))
+        before = curriculum.probabilities()[task_id]
+        for _ in range(4):
+            curriculum.count_unscored(task_id, NAN)
+        assert curriculum.probabilities()[task_id] == before

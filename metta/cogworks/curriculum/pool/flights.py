@@ -9,6 +9,10 @@ counts as in flight.
 Every process remembers when it has drawn what. What it completes without having drawn it is taken
 to be the oldest draw of the task.
 
+An episode can end without a score. A task most of whose draws came to nothing would stay what an
+untried one is worth, and be drawn for ever: what they are more than its completions, and
+:data:`PATIENCE`, is its *debt*, which counts as in flight where tasks are weighed.
+
 All counts are changed by single stores. A process that is killed between two of them leaves a draw
 more or less in flight, until the end of the next term.
 """
@@ -23,8 +27,10 @@ from metta.cogworks.curriculum.pool.header import Header
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
     BLOCK_IN_FLIGHT,
+    COMPLETION_COUNT,
     EXPIRING,
     IN_FLIGHT,
+    SCHEDULED,
     TASK_ID,
     TERM_BEGAN,
     TableLayout,
@@ -33,6 +39,8 @@ from metta.cogworks.curriculum.pool.layout import (
 TERM = 8
 """So an episode may take 8 times as long as the mean one without being taken for lost. Longer terms
 only keep the draws of a killed worker for longer."""
+PATIENCE = 4
+"""Draws that may come to nothing: a killed worker loses one or two of a task."""
 _LONG_AGO = -1.0  # before any term
 _LEAST_TERM = 256  # completions; with few draws in flight one slow episode is many of the others
 
@@ -50,6 +58,7 @@ class Flights:
     def __init__(self, rows: np.ndarray, moments: np.ndarray, layout: TableLayout, header: Header):
         self._rows, self._moments, self._header = rows, moments, header
         self._in_flight, self._expiring = layout.offset(IN_FLIGHT), layout.offset(EXPIRING)
+        self._scheduled = layout.offset(SCHEDULED)
         self._terms: Any = moments.data  # float64, as a memoryview: faster one by one
         self._drawn_here: dict[float, list[int]] = {}  # when, by task id, the oldest first
 
@@ -61,25 +70,40 @@ class Flights:
         """How many draws of each task are in flight, float64 of shape ``(n,)``."""
         return self._rows[slots, self._in_flight]
 
+    def load_of_block(self, slots: slice) -> np.ndarray:
+        """The same with each task's debt."""
+        rows = self._rows[slots]
+        in_flight = rows[:, self._in_flight]
+        lost = rows[:, self._scheduled] - in_flight - rows[:, COMPLETION_COUNT]
+        return in_flight + np.maximum(lost - rows[:, COMPLETION_COUNT] - PATIENCE, 0.0)
+
+    def _load(self, row: memoryview[float]) -> int:
+        in_flight, completed = row[self._in_flight], row[COMPLETION_COUNT]
+        debt = row[self._scheduled] - in_flight - 2.0 * completed - PATIENCE
+        return int(in_flight + debt if debt > 0.0 else in_flight)
+
     def start(self, row: memoryview[float]) -> int:
-        """The task with this row was drawn. Returns how many of its draws are in flight."""
+        """The task with this row was drawn, and is counted as scheduled. Returns how many of its
+        draws are in flight, with its debt."""
         self._drawn_here.setdefault(row[TASK_ID], []).append(self._header.clock)
-        row[self._in_flight] = count = row[self._in_flight] + 1.0
-        return int(count)
+        row[self._in_flight] += 1.0
+        return self._load(row)
 
     def end(self, slot: int, row: memoryview[float]) -> tuple[int, int]:
         """An episode of the task in ``slot``, with this row, has ended; one that nobody drew, or
-        that was given up, was not in flight. Returns how many were and are. The row is
-        journaled."""
+        that was given up, was not in flight. Returns how many were and are, with the task's debt.
+        The row is journaled."""
         drawn_at = self._forget_oldest(row[TASK_ID])
         before, expiring = row[self._in_flight], row[self._expiring]
         if before < 1.0:
-            return 0, 0
+            load = self._load(row)
+            return load, load
+        load = self._load(row)
         row[self._in_flight] = now = before - 1.0
         if expiring and drawn_at < self._terms[slot // BLOCK, TERM_BEGAN]:
             expiring -= 1.0
         row[self._expiring] = min(expiring, now)
-        return int(before), int(now)
+        return load, self._load(row)
 
     def _forget_oldest(self, task_id: float) -> float:
         """When this process has drawn the oldest of its draws of a task."""

@@ -31,6 +31,12 @@ from metta.cogworks.curriculum.pool.layout import (
 )
 
 
+def positive_range(low: float, high: float) -> tuple[float, float]:
+    """A range of scores whose width is not 0: while every score was 0, that from 0 to 1, in which
+    they are what they are in any other."""
+    return (low, high) if low < high else (0.0, 1.0)
+
+
 class Header:
     """The header's words by name. Reading needs no lock, and without it may be a moment old.
 
@@ -74,8 +80,20 @@ class Header:
 
     @property
     def score_range(self) -> tuple[float, float]:
-        """The lowest and the highest score so far, at least 0 and 1."""
+        """The lowest and the highest score so far, and 0; see :func:`positive_range`."""
+        return positive_range(*self.seen_range)
+
+    @property
+    def seen_range(self) -> tuple[float, float]:
+        """The lowest and the highest score so far, and 0: equal while every score was 0."""
         return self._values[SCORE_LOW], self._values[SCORE_HIGH]
+
+    def range_with(self, score: float) -> tuple[float, float]:
+        """What :attr:`score_range` will be with one more score."""
+        low, high = self._values[SCORE_LOW], self._values[SCORE_HIGH]
+        if low <= score <= high:
+            return (low, high) if low < high else (0.0, 1.0)
+        return min(low, score), max(high, score)
 
     @property
     def filled(self) -> bool:
@@ -105,9 +123,13 @@ class Header:
 
     # -- changes: the lock is held -----------------------------------------------------------------
 
-    def set_score_range(self, low: float, high: float) -> None:
-        """The range of all scores so far."""
-        self._values[SCORE_LOW], self._values[SCORE_HIGH] = low, high
+    def widen_range(self, score: float) -> None:
+        """Let a score into the range of all scores."""
+        values = self._values
+        if score < values[SCORE_LOW]:
+            values[SCORE_LOW] = score
+        elif score > values[SCORE_HIGH]:
+            values[SCORE_HIGH] = score
 
     def log_score(self, score: float) -> None:
         """Write a score to the ring of recent ones, and let the clock tick."""

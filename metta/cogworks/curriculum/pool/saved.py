@@ -232,8 +232,8 @@ def _check_numbers(arrays: dict[str, Any]) -> None:
     if (counts < 0.0).any():
         raise _wrong(f"groups holds {counts.min()}, below 0")
     low, high = arrays["score_range"].tolist()
-    if low > 0.0 or high < 1.0:
-        raise _wrong(f"its range of scores, {low} to {high}, does not hold that from 0 to 1")
+    if low > 0.0 or high < 0.0:
+        raise _wrong(f"its range of scores, {low} to {high}, does not hold 0")
 
 
 def _check_columns(

@@ -33,7 +33,7 @@ class Snapshot:
             :class:`~metta.cogworks.curriculum.pool.samples.Samples`.
         moments: what the sampling rule knows of each block.
         counters: by name, and ``active``.
-        score_range: the lowest and the highest score, at least 0 and 1.
+        score_range: the lowest and the highest score, and 0.
         group_names, groups: names and sums of the groups.
         history: the ring of recent scores.
         retired: ids of the last retired tasks.
@@ -152,7 +152,7 @@ class _Copy:
             priors=self._priors,
             moments=table.samples.moments.copy(),
             counters=counters,
-            score_range=table.header.score_range,
+            score_range=table.header.seen_range,
             group_names=group_names,
             groups=table.groups.sums[: len(group_names)].copy(),
             history=table.history.copy(),

@@ -382,7 +382,6 @@ class TaskTable:
             self._start_empty()
 
     def _start_empty(self) -> None:
-        self._values[SCORE_LOW], self._values[SCORE_HIGH] = 0.0, 1.0
         self._rebuild()
         self.groups.start()  # last: it says that the rest is done
 
