@@ -12,12 +12,7 @@ from typing import Any
 import numpy as np
 
 from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT, Column
-from metta.cogworks.curriculum.scorer import (
-    ColumnScorer,
-    LPScorer,
-    ScorerConfig,
-    pool_stats,
-)
+from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer, ScorerConfig, pool_stats
 
 __all__ = [
     "BASELINE_LIMIT",

@@ -23,12 +23,7 @@ from metta.cogworks.curriculum.pool.layout import (
     REWARD_EMA,
 )
 from metta.cogworks.curriculum.pool.table import TaskTable
-from metta.cogworks.curriculum.scorer import (
-    MAX_FACTOR,
-    ColumnScorer,
-    LPScorer,
-    ScorerConfig,
-)
+from metta.cogworks.curriculum.scorer import MAX_FACTOR, ColumnScorer, LPScorer, ScorerConfig
 
 Rule = Literal[
     "power",
