@@ -7,9 +7,10 @@ from typing import Any
 
 from metta.cogworks.curriculum.differences import differences
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, TASK_ID
+from metta.cogworks.curriculum.tasks.regions import Regions
 
 _SCORING = ("scorer", "use_bidirectional", "sampling")  # another scorer begins anew, and says so
-_FAMILY = ("task_generator", "max_task_id")
+_FAMILY = ("task_generator", "max_task_id", "regions")
 
 
 def check_ids(pool: dict[str, Any], num_ids: int) -> None:
@@ -24,6 +25,21 @@ def check_ids(pool: dict[str, Any], num_ids: int) -> None:
         raise ValueError(
             f"saved pool is inconsistent: its task {int(ids.max())} is not one of this "
             f"curriculum's, whose ids are integers from 0 to max_task_id - 1 = {num_ids - 1}"
+        )
+
+
+def check_representatives(pool: dict[str, Any], regions: Regions) -> None:
+    """Whether each task of a saved pool, as for :func:`check_ids`, stands for a region.
+
+    Raises:
+        ValueError: one does not.
+    """
+    ids = pool["rows"][pool["rows"][:, IS_ACTIVE] != 0.0, TASK_ID].astype(int).tolist()
+    wrong = set(ids) - set(regions.representatives)
+    if wrong:
+        raise ValueError(
+            f"saved pool is inconsistent: its task {min(wrong)} stands for no region of this "
+            "curriculum's tasks"
         )
 
 

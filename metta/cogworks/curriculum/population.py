@@ -15,6 +15,7 @@ import numpy as np
 
 from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
 from metta.cogworks.curriculum.pool.layout import (
+    COMPLETION_COUNT,
     EXPIRING,
     IN_FLIGHT,
     PRIOR,
@@ -26,6 +27,7 @@ from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
 from metta.cogworks.curriculum.task_generator import TaskGenerator
+from metta.cogworks.curriculum.tasks.regions import Regions
 from metta.cogworks.curriculum.tasks.variants import TRIES, Variants
 
 _LOG = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Population:
         algorithm: says what is drawn and what leaves; it is bound to the pool.
         generator: describes the tasks; None: they are plain ids.
         num_ids: ids are drawn from 0 to ``num_ids - 1``.
+        regions: where a task of the pool stands for a region of the family; None: for itself.
         seed: of the draws, where the pool is new.
         tasks: what the tasks belong to that algorithms are told of. It owns this object, which
             keeps no reference to it.
@@ -54,15 +57,18 @@ class Population:
         algorithm: CurriculumAlgorithm,
         generator: TaskGenerator[Any] | None,
         num_ids: int,
+        regions: Regions | None,
         seed: int,
         tasks: TaskSource,
     ):
         self._algorithm, self._generator = algorithm, generator
         self._table: TaskTable = algorithm.table
-        self._num_ids, self._seed = num_ids, seed
+        self._num_ids, self._seed, self._regions = num_ids, seed, regions
         self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
         layout = algorithm.table.layout
-        self._variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
+        self._variants = Variants(
+            generator, layout.max_tasks, num_ids, layout.has_variants, regions
+        )
         self._tells = algorithm.needs_task_events
         self._tasks = weakref.ref(tasks)
         hypers = algorithm.hypers
@@ -91,7 +97,10 @@ class Population:
         table.header.set_seed(self._seed)
         key = np.array([self._seed, _FILL_STREAM], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
-        ids = distinct(rng, self._variants.num_tries, self._num_ids)
+        if self._regions is not None:
+            ids = np.array(self._regions.representatives)
+        else:
+            ids = distinct(rng, self._variants.num_tries, self._num_ids)
         fields: dict[str, Any] = dict(self._new)
         if self._variants.may_repeat:
             found = self._variants.one_of_each(ids.tolist(), self._variants.num_places)
@@ -129,6 +138,8 @@ class Population:
     def _new_id(self, other_than: int = -1, tries: int = _EXCHANGE_TRIES) -> int | None:
         """An id that is not in the pool, of a variant that is not and was not retired; None if none
         is found."""
+        if self._regions is not None:
+            return self._missing_region()
         draw, variants = self._table.new_ids.draw, self._variants
         retired = variants.of_retired(self._table.new_ids.retired())
         for _ in range(tries):
@@ -139,6 +150,13 @@ class Population:
             if self._table.indexes[-1].find(variant) < 0 and variant not in retired:
                 return task_id
         return None
+
+    def _missing_region(self) -> int | None:
+        """The representative of a region that is not in the pool, and was not taken out."""
+        regions, table = self._regions, self._table
+        retired = table.new_ids.retired()
+        ids = () if regions is None else regions.representatives
+        return next((i for i in ids if i not in retired and table.find(i) < 0), None)
 
     def _fields_of(self, task_id: int) -> dict[str, float]:
         fields = {**self._new, PRIOR: self._variants.weight(task_id)}
@@ -177,7 +195,10 @@ class Population:
         self._algorithm.in_flight_changed(slot, in_flight - 1, in_flight)
         if not is_described:
             self._describe(slot, task_id)
-        return task_id
+        if self._regions is None:
+            return task_id
+        retired = table.new_ids.retired()
+        return self._regions.member(task_id, table.samples.member_bits(), retired)
 
     def _describe(self, slot: int, task_id: int) -> None:
         generator = self._generator
@@ -188,26 +209,38 @@ class Population:
         keys = [generator.slice_key(axis, value) for axis, value in values.items()]
         self._table.describe(slot, label, keys)
 
+    def row_id(self, task_id: int) -> int:
+        """The id of the row, if there is one, that tells of a task: its own, or that of its
+        region. Cheap for a task that is played."""
+        if self._regions is None or task_id >= self._num_ids:
+            return task_id
+        return self._regions.representative(task_id)
+
     def complete(self, task_id: int, score: float) -> None:
         """Record a completion, of a task that is in the pool or has left it."""
         table = self._table
+        if self._regions is not None:
+            task_id = self.row_id(task_id)
         slot = table.find(task_id)
         if slot < 0:
             table.header.count_late()
             return
         reason = self._algorithm.complete(slot, task_id, score)
         if reason is not None:
-            self.retire(task_id, reason)
+            self._retire_row(task_id, reason)
 
     def end_unscored(self, task_id: int) -> None:
         """An episode of a task has ended, and nothing is learned from it."""
         table = self._table
-        slot = table.find(task_id)
+        slot = table.find(self.row_id(task_id))
         if slot >= 0:
             begun = table.begin()
-            before, now = table.flights.end(slot, table.save_row(slot))
-            self._algorithm.in_flight_changed(slot, before, now)
+            self._end_flight(slot)
             table.commit(begun)
+
+    def _end_flight(self, slot: int) -> None:
+        before, now = self._table.flights.end(slot, self._table.save_row(slot))
+        self._algorithm.in_flight_changed(slot, before, now)
 
     def forget_in_flight(self) -> None:
         """Count each task as scheduled as often as it was completed."""
@@ -256,7 +289,9 @@ class Population:
         ids = self._table.rows[block, TASK_ID][bad].tolist()
         found = list(zip(ids, weights[bad].tolist(), strict=True))
         for task_id, weight in found[:MOST_EVICTIONS]:  # the others with the next refresh
-            self.retire(int(task_id), f"{type(self._algorithm).__name__} weighs it as {weight}")
+            self._retire_row(
+                int(task_id), f"{type(self._algorithm).__name__} weighs it as {weight}"
+            )
 
     # -- leaving -----------------------------------------------------------------------------------
 
@@ -266,7 +301,8 @@ class Population:
         slot = table.find(task_id)
         if slot < 0:
             return False
-        successor = self._new_id(other_than=task_id)
+        # All regions are in the pool, but for those that were taken out.
+        successor = None if self._regions is not None else self._new_id(other_than=task_id)
         if successor is None and keep_if_no_other:
             return False
         if successor is None:
@@ -280,10 +316,44 @@ class Population:
         return True
 
     def retire(self, task_id: int, reason: str) -> int:
-        """Take a task out that cannot be played or scored. Logs a warning at the first, second,
-        fourth, ... Returns how many were retired so far, 0 if this one is not in the pool."""
-        if not self._replace(task_id, RETIREMENT, keep_if_no_other=False):
-            return 0
+        """Take a task out that cannot be played. A region leaves with the last of its tasks. Logs a
+        warning at the first, second, fourth, ... Returns how many were retired so far, 0 if this
+        one is not played."""
+        if self._regions is None:
+            return self._retire_row(task_id, reason)
+        return self._warned(task_id, reason) if self._retire_member(task_id) else 0
+
+    def _retire_row(self, task_id: int, reason: str) -> int:
+        """As :meth:`retire`, of a row: a task that cannot be scored, and whatever it stands for."""
+        left = self._replace(task_id, RETIREMENT, keep_if_no_other=False)
+        return self._warned(task_id, reason) if left else 0
+
+    def _retire_member(self, task_id: int) -> bool:
+        """Play a task of a region no more. Returns whether it was played."""
+        table, row_id, regions = self._table, self.row_id(task_id), self._regions
+        slot = table.find(row_id)
+        if slot < 0 or regions is None:
+            return False
+        retired = table.new_ids.retired()
+        played = [i for i in regions.members(row_id) if i not in retired]
+        if task_id not in played:
+            return False
+        if len(played) == 1 or self._is_unplayable(slot, len(regions.members(row_id))):
+            return self._replace(row_id, RETIREMENT, keep_if_no_other=False)
+        begun = table.begin()
+        table.new_ids.retire_member(task_id, table.journal)
+        self._end_flight(slot)
+        table.commit(begun)
+        return True
+
+    def _is_unplayable(self, slot: int, tries: int) -> bool:
+        """Whether so many draws of a region came to nothing, and none was completed. The table
+        remembers too few retired ids to tell by them where many regions are so."""
+        row, table = self._table.row(slot), self._table
+        in_vain = row[table.offset(SCHEDULED)] - table.flights.of_row(row)
+        return row[COMPLETION_COUNT] == 0.0 and in_vain + 1 >= tries
+
+    def _warned(self, task_id: int, reason: str) -> int:
         retired = self._table.header.counters()["invalid"]
         if not retired & (retired - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
             _LOG.warning(

@@ -8,6 +8,7 @@ from metta.cogworks.curriculum.pool.index import SlotIndex
 from metta.cogworks.curriculum.pool.journal import Journal
 from metta.cogworks.curriculum.pool.layout import (
     ACTIVE,
+    CREATED,
     EPOCH,
     INVALID,
     MAX_RETIRED,
@@ -57,6 +58,14 @@ class NewIds:
         at = self._words[INVALID] % MAX_RETIRED
         journal.save(self._at + 8 * at, 8)
         self.retired_ring[at] = task_id
+
+    def retire_member(self, task_id: int, journal: Journal) -> None:
+        """Count a task as invalid, and another as created, while the row that stands for both goes
+        on. Lock held, inside a change."""
+        self.retire(task_id, journal)
+        for word in (INVALID, CREATED):
+            journal.save(8 * word, 8)
+            self._words[word] += 1
 
     def retired(self) -> frozenset[int]:
         """Ids of the last ``MAX_RETIRED`` tasks that were taken out as invalid. Lock held."""

@@ -28,6 +28,7 @@ from metta.cogworks.curriculum.tasks.ids import GOLDEN, TO_UNIT, mix64
 
 _MASK = 2**64 - 1
 _SALT = 0xD1B54A32D192ED03  # separates the draws from the new ids; any odd constant does
+_MEMBER_SALT = 0x9FB21C651E98DF25  # separates the choice within a draw from the draw; likewise
 
 
 class Samples:
@@ -83,6 +84,11 @@ class Samples:
         else:
             x /= uniform_share
         return slot if slot >= 0 else priors.find(x)
+
+    def member_bits(self) -> int:
+        """64 random bits for a choice within what was drawn last. Lock held."""
+        drawn = self._key[1] + (self._words[DRAWS] - 1) * GOLDEN
+        return mix64(mix64(drawn & _MASK) ^ _MEMBER_SALT)
 
     def set_weight(self, slot: int, weight: float) -> None:
         """What the task in ``slot`` is drawn by from now on, before its prior. Lock held, inside a
