@@ -27,7 +27,7 @@ from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
 from metta.cogworks.curriculum.task_generator import TaskGenerator
-from metta.cogworks.curriculum.tasks.regions import Regions
+from metta.cogworks.curriculum.tasks.regions import MEMBERS, Regions
 from metta.cogworks.curriculum.tasks.variants import TRIES, Variants
 
 _LOG = logging.getLogger(__name__)
@@ -197,8 +197,19 @@ class Population:
             self._describe(slot, task_id)
         if self._regions is None:
             return task_id
-        retired = table.new_ids.retired()
-        return self._regions.member(task_id, table.samples.member_bits(), retired)
+        played = self._played(task_id)
+        return table.samples.choose(played) if played else task_id
+
+    def _played(self, row_id: int) -> list[int]:
+        """The tasks that are played of a row's region."""
+        regions, table = self._regions, self._table
+        if regions is None:
+            return [row_id]
+        ids, retired = (
+            regions.members(row_id, table.samples.num_draws),
+            table.new_ids.retired(),
+        )
+        return [i for i in ids if i not in retired] if retired else ids
 
     def _describe(self, slot: int, task_id: int) -> None:
         generator = self._generator
@@ -329,16 +340,12 @@ class Population:
         return self._warned(task_id, reason) if left else 0
 
     def _retire_member(self, task_id: int) -> bool:
-        """Play a task of a region no more. Returns whether it was played."""
-        table, row_id, regions = self._table, self.row_id(task_id), self._regions
+        """Play a task of a region no more. Returns whether it was before."""
+        table, row_id = self._table, self.row_id(task_id)
         slot = table.find(row_id)
-        if slot < 0 or regions is None:
+        if slot < 0 or task_id in table.new_ids.retired():
             return False
-        retired = table.new_ids.retired()
-        played = [i for i in regions.members(row_id) if i not in retired]
-        if task_id not in played:
-            return False
-        if len(played) == 1 or self._is_unplayable(slot, len(regions.members(row_id))):
+        if set(self._played(row_id)) <= {task_id} or self._is_unplayable(slot):
             return self._replace(row_id, RETIREMENT, keep_if_no_other=False)
         begun = table.begin()
         table.new_ids.retire_member(task_id, table.journal)
@@ -346,12 +353,12 @@ class Population:
         table.commit(begun)
         return True
 
-    def _is_unplayable(self, slot: int, tries: int) -> bool:
-        """Whether so many draws of a region came to nothing, and none was completed. The table
+    def _is_unplayable(self, slot: int) -> bool:
+        """Whether enough draws of a region came to nothing, and none was completed. The table
         remembers too few retired ids to tell by them where many regions are so."""
         row, table = self._table.row(slot), self._table
         in_vain = row[table.offset(SCHEDULED)] - table.flights.of_row(row)
-        return row[COMPLETION_COUNT] == 0.0 and in_vain + 1 >= tries
+        return row[COMPLETION_COUNT] == 0.0 and in_vain >= MEMBERS
 
     def _warned(self, task_id: int, reason: str) -> int:
         retired = self._table.header.counters()["invalid"]

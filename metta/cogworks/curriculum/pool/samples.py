@@ -6,6 +6,8 @@ makes no difference, and a restored pool draws what the saved one would have dra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metta.cogworks.curriculum.pool.changes import Changes
@@ -28,7 +30,7 @@ from metta.cogworks.curriculum.tasks.ids import GOLDEN, TO_UNIT, mix64
 
 _MASK = 2**64 - 1
 _SALT = 0xD1B54A32D192ED03  # separates the draws from the new ids; any odd constant does
-_MEMBER_SALT = 0x9FB21C651E98DF25  # separates the choice within a draw from the draw; likewise
+_CHOICE_SALT = 0x9FB21C651E98DF25  # separates the choices from the draws; likewise
 
 
 class Samples:
@@ -85,10 +87,15 @@ class Samples:
             x /= uniform_share
         return slot if slot >= 0 else priors.find(x)
 
-    def member_bits(self) -> int:
-        """64 random bits for a choice within what was drawn last. Lock held."""
-        drawn = self._key[1] + (self._words[DRAWS] - 1) * GOLDEN
-        return mix64(mix64(drawn & _MASK) ^ _MEMBER_SALT)
+    @property
+    def num_draws(self) -> int:
+        """How many there were."""
+        return self._words[DRAWS]
+
+    def choose(self, among: Sequence[int]) -> int:
+        """One of several, at random, for what was drawn last. Lock held, after :meth:`draw`."""
+        drawn = (self._key[1] + self._words[DRAWS] * GOLDEN) & _MASK
+        return among[mix64(drawn ^ _CHOICE_SALT) * len(among) >> 64]
 
     def set_weight(self, slot: int, weight: float) -> None:
         """What the task in ``slot`` is drawn by from now on, before its prior. Lock held, inside a

@@ -34,7 +34,11 @@ class BucketNode(Node):
         self._child = child
         self._only_child = child.nth(0) if child.num_variants == 1 else None
         self._has_one_leaf = len(self.own.bases) == 1
-        self._axes = [Axis(path, values, self.own.bases) for path, values in buckets.items()]
+        self._axes = [
+            Axis(path, values, self.own.bases, child.num_axes + i)
+            for i, (path, values) in enumerate(buckets.items())
+        ]
+        self.num_axes = child.num_axes + len(self._axes)
         self._sizes = [axis.num_choices for axis in self._axes]
         self._combinations = math.prod(self._sizes)
         is_finite = child.num_variants is not None and all(axis.is_finite for axis in self._axes)

@@ -55,6 +55,7 @@ class ChoiceNode(Node):
         counted = [size for size in sizes if size is not None]
         self._first = [0, *itertools.accumulate(counted)]
         self.num_variants = self._first[-1] if len(counted) == len(sizes) else None
+        self.num_axes = max(child.num_axes for child in self._children)
         drawn = [c for c in children if c.weight > 0]
         self.tells_all = all(c.node.tells_all for c in drawn)
         of_each = {c.weight / c.node.num_variants for c in drawn if c.node.num_variants}

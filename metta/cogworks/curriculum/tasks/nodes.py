@@ -71,6 +71,8 @@ class Node(ABC):
     """Whether every key is drawn equally often."""
     masses: Masses
     """How likely the keys are that can be drawn twice, and that a draw is none of them."""
+    num_axes: int
+    """How many axes a task has, at most."""
     tells_all: bool
     """Whether label and values say all that distinguishes tasks, short of two equal children."""
 
@@ -131,6 +133,7 @@ class LeafNode(Node):
     def __init__(self, label: str | None, overrides: Mapping[str, Any], base: Any) -> None:
         self.own = Own(label, overrides, [base])
         self.num_variants = 1
+        self.num_axes = 0
         self.masses = {1.0: 1.0}
         self._copy = compile_copier(base)  # label and overrides are in it
 
@@ -223,6 +226,7 @@ class CustomNode(Node):
         bases = [self._base()] if inner is None else inner.node.own.copies()
         self.own = Own(label, overrides, bases)
         self.num_variants = None
+        self.num_axes = 0
         self.masses = {0.0: 1.0}
 
     def _base(self) -> Any:

@@ -8,26 +8,34 @@ comes of it is known of all of them. The values of a list are kept apart as long
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator
 from metta.cogworks.curriculum.tasks.masses import num_variants
+from metta.cogworks.curriculum.tasks.nodes import Node
 from metta.cogworks.curriculum.tasks.settings import Grid
 
 MEMBERS = 16
-"""Tasks of a region that are played, on average: so many ids a region are looked at, 8 µs each."""
+"""Tasks of a region that are played at a time, on average: so many ids a region are looked at, some
+10 µs each; but at least so many of all:"""
+LEAST_MEMBERS = 4096
+DRAWS_PER_MEMBER = 64
+"""Draws until the oldest member of all makes room for a new one. Each process has to look at that
+one, which costs 0.2 µs a draw and process."""
 LEAST_REGIONS = 16
 """A family that cannot be cut into as many is left as it is: where it has so many axes that few of
 them can be cut in two, a region says little about its tasks."""
 
 
 class Regions:
-    """The regions of a family of tasks. Each is named by one of its tasks, its *representative*.
+    """The regions of a family of tasks. Each is named by one of its tasks, its *representative*:
+    the first of the family's ids that lies in it.
 
-    The members of a region are those among the family's first ids that lie in it, so that every
-    process knows the same ones; any other id belongs to a region too. A region in which none of
-    the first ids lies does not exist.
+    The tasks that are played, its *members*, are those among some thousand consecutive ids that lie
+    in it. The ids begin at 0, and move on by one every ``DRAWS_PER_MEMBER`` draws of the pool,
+    unless they are all that there are: so all processes play the same ones, and in the long run all
+    ids are played. Any id belongs to a region; one in which none of the first ids lies does not
+    exist.
 
     Args:
         generator: of the family, with :func:`grid_of` of it not None.
@@ -36,54 +44,71 @@ class Regions:
     """
 
     def __init__(self, generator: TaskGenerator[Any], num_ids: int, grid: Grid):
-        self._generator, self.grid = generator, grid
+        self._generator, self._num_ids, self.grid = generator, num_ids, grid
         count = generator.node.num_regions(grid) or 1
-        members: dict[Any, list[int]] = {}
-        for task_id in range(min(num_ids, MEMBERS * count)):
-            members.setdefault(self._region(task_id), []).append(task_id)
-        self._members = {ids[0]: ids for ids in members.values()}
-        self._representative = {region: ids[0] for region, ids in members.items()}
-        self._of_member = {i: ids[0] for ids in members.values() for i in ids}
+        self._width = min(num_ids, max(LEAST_MEMBERS, MEMBERS * count))
+        self._representative: dict[Any, int] = {}
+        # Of this process: the members as of a draw, which are found anew where they do not fit.
+        self._first = 0
+        self._members: dict[int, list[int]] = {}
+        self._of_member: dict[int, int] = {}
+        for task_id in range(self._width):
+            region = self._region(task_id)
+            self._enter(task_id, self._representative.setdefault(region, task_id))
+        self.representatives = list(self._members)
+        """One id per region, ascending."""
 
     def _region(self, task_id: int) -> Any:
         key: Any = self._generator.variant(task_id)
         return self._generator.node.region(key, self.grid)
 
     def __len__(self) -> int:
-        return len(self._members)
-
-    @property
-    def representatives(self) -> list[int]:
-        """One id per region, ascending."""
-        return list(self._members)
+        return len(self.representatives)
 
     def representative(self, task_id: int) -> int:
         """That of the region in which a task lies; the task itself, if that region does not
-        exist."""
+        exist. Cheap for a member."""
         found = self._of_member.get(task_id)
         return self._representative.get(self._region(task_id), task_id) if found is None else found
 
-    def members(self, representative: int) -> list[int]:
-        """The tasks of a region that are played. Of an id that represents none, itself."""
+    def members(self, representative: int, draw: int) -> list[int]:
+        """The tasks of a region that are played at the pool's draw of this number, at least one. Of
+        an id that represents none, itself."""
+        first = draw // DRAWS_PER_MEMBER if self._width < self._num_ids else 0
+        if first != self._first:
+            self._move_to(first)
         return self._members.get(representative) or [representative]
 
-    def member(self, representative: int, bits: int, without: Collection[int] = ()) -> int:
-        """The task of a region that is played for 64 random bits.
+    def _move_to(self, first: int) -> None:
+        before, self._first = self._first, -1  # in case that this is interrupted
+        if 0 <= first - before <= self._width and before >= 0:
+            for place in range(before, first):
+                self._leave(place % self._num_ids)
+                self._look_at((place + self._width) % self._num_ids)
+        else:
+            self._members, self._of_member = {}, {}
+            for place in range(first, first + self._width):
+                self._look_at(place % self._num_ids)
+        self._first = first
 
-        Args:
-            without: tasks that are not played, a set; all are, if there would be none.
-        """
-        ids = self._members.get(representative)
-        if ids is None:
-            return representative
-        if without:
-            ids = [task_id for task_id in ids if task_id not in without] or ids
-        return ids[bits * len(ids) >> 64]
+    def _look_at(self, task_id: int) -> None:
+        representative = self._representative.get(self._region(task_id))
+        if representative is not None:
+            self._enter(task_id, representative)
+
+    def _enter(self, task_id: int, representative: int) -> None:
+        self._members.setdefault(representative, []).append(task_id)
+        self._of_member[task_id] = representative
+
+    def _leave(self, task_id: int) -> None:
+        representative = self._of_member.pop(task_id, None)
+        if representative is not None:
+            self._members[representative].remove(task_id)
 
     def weight(self, representative: int) -> float:
         """How likely one draw of the family lies in the region, compared with the mean region."""
         key: Any = self._generator.variant(representative)
-        return self._generator.node.region_share(key, self.grid) * len(self._members)
+        return self._generator.node.region_share(key, self.grid) * len(self)
 
 
 def grid_of(
@@ -105,16 +130,27 @@ def grid_of(
     if generator is None or _fits(generator, num_ids, capacity):
         return None
     for cuts_lists in (False, True):
-        fitting, most = None, 0
-        for bins in range(1, limit + 1):
-            count = generator.node.num_regions(Grid(bins, cuts_lists))
-            if count is None or count > limit:
-                break
-            if count > most:
-                fitting, most = Grid(bins, cuts_lists), count
+        fitting, count = _finest(generator.node, limit, cuts_lists)
         if fitting is not None:
-            return fitting if most >= LEAST_REGIONS else None
+            return fitting if count >= LEAST_REGIONS else None
     return None
+
+
+def _finest(node: Node, limit: int, cuts_lists: bool) -> tuple[Grid | None, int]:
+    """The first of the grids with the most regions, at most ``limit``, and how many those are."""
+    finest, most = None, 0
+    for bins in range(1, limit + 1):
+        before = most
+        for extra in range(max(1, node.num_axes)):
+            grid = Grid(bins, extra, cuts_lists)
+            count = node.num_regions(grid)
+            if count is None or count > limit:
+                return finest, most
+            if count > most:
+                finest, most = grid, count
+        if most == before:  # each axis had its turn: they are as fine as they can be
+            break
+    return finest, most
 
 
 def _fits(generator: TaskGenerator[Any], num_ids: int, capacity: int) -> bool:

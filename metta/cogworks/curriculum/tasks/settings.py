@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,9 +23,15 @@ class Grid(NamedTuple):
 
     bins: int
     """Intervals of equal width per `Span`; of integers at most as many as there are."""
+    extra: int
+    """So many axes, the first ones of each task, have one interval more."""
     cuts_lists: bool
     """Whether the values of a list, in its order, make at most so many groups too; otherwise each
     is one of its own."""
+
+    def parts(self, axis: int) -> int:
+        """Intervals on the axis of this number."""
+        return self.bins + 1 if axis < self.extra else self.bins
 
 
 Cell = int | tuple[int, int]
@@ -93,10 +98,18 @@ class Axis:
 
     Values that are the same in every structure, such as 5 and "5" for an integer field, are one
     choice of so many times the weight.
+
+    Args:
+        path: of the field.
+        values: and spans.
+        references: a configuration of each structure.
+        number: of the axis, among those of a task.
     """
 
-    def __init__(self, path: str, values: list[BucketValue], references: Sequence[Any]) -> None:
-        self.path = path
+    def __init__(
+        self, path: str, values: list[BucketValue], references: Sequence[Any], number: int = 0
+    ) -> None:
+        self.path, self._number = path, number
         self._salt = salt_of(f"bucket/{path}")
         leaves = [
             [
@@ -151,12 +164,13 @@ class Axis:
 
     def num_cells(self, grid: Grid) -> int:
         """How many parts a grid cuts the axis into."""
-        bins = sum(_num_bins(span, grid) for span in self._spans if span is not None)
+        parts = grid.parts(self._number)
+        bins = sum(_num_bins(span, parts) for span in self._spans if span is not None)
         return self._num_groups(grid) + bins
 
     def _num_groups(self, grid: Grid) -> int:
         listed = len(self._listed)
-        return min(grid.bins, listed) if grid.cuts_lists else listed
+        return min(grid.parts(self._number), listed) if grid.cuts_lists else listed
 
     def cell(self, choice: Choice, grid: Grid) -> Cell:
         """The part in which a choice lies."""
@@ -164,7 +178,7 @@ class Axis:
             return self._rank[choice] * self._num_groups(grid) // len(self._listed)
         number, value = choice
         span = self._spans[number]
-        return number, 0 if span is None else _bin(span, value, _num_bins(span, grid))
+        return number, 0 if span is None else _bin(span, value, grid.parts(self._number))
 
     def cell_share(self, choice: Choice, grid: Grid) -> float:
         """How likely the part is in which a choice lies."""
@@ -173,7 +187,7 @@ class Axis:
             held = _held(len(self._listed), self._num_groups(grid), cell)
             return sum(self._times[self._listed[rank]] for rank in held) / self._size
         span, share = self._spans[cell[0]], self.share(choice)
-        bins = 1 if span is None else _num_bins(span, grid)
+        bins = 1 if span is None else _num_bins(span, grid.parts(self._number))
         if span is None or not span.is_integer:
             return share / bins
         count = _count(span)
@@ -220,17 +234,18 @@ def _count(span: Span) -> int:
     return int(span.max) - int(span.min) + 1
 
 
-def _num_bins(span: Span, grid: Grid) -> int:
-    return min(grid.bins, _count(span)) if span.is_integer else grid.bins
+def _num_bins(span: Span, parts: int) -> int:
+    return min(parts, _count(span)) if span.is_integer else parts
 
 
-def _bin(span: Span, value: float, bins: int) -> int:
-    """The interval of a span in which a value lies, from 0 to ``bins - 1``."""
+def _bin(span: Span, value: float, parts: int) -> int:
+    """Which of its intervals, at most ``parts``, holds a value of a span."""
     if span.is_integer:
-        return (int(value) - int(span.min)) * bins // _count(span)
-    # Halved, because the width of a span may be more than a float can be.
-    share = (value / 2 - span.min / 2) / max(span.max / 2 - span.min / 2, sys.float_info.min)
-    return min(int(share * bins), bins - 1)
+        count = _count(span)
+        return (int(value) - int(span.min)) * min(parts, count) // count
+    low = span.min
+    at = (value - low) / (span.max - low) * parts
+    return int(at) if at < parts else parts - 1  # also if the width is more than a float can be
 
 
 def _held(count: int, parts: int, part: int) -> range:
