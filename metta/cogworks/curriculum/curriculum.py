@@ -23,6 +23,7 @@ from metta.cogworks.curriculum.algorithm import (
 )
 from metta.cogworks.curriculum.config import CurriculumConfig, checked_config
 from metta.cogworks.curriculum.identity import (
+    check_cut,
     check_identity,
     check_ids,
     check_representatives,
@@ -350,6 +351,8 @@ class Curriculum(StatsLogger):
         family = (self._generator, self._num_ids, self.table.layout, self._regions)
         if flag("changed_tasks", changed_tasks):
             state = for_changed_tasks(state, identity, *family)
+        if not changed_tasks:
+            check_cut(saved_identity(state), identity)
         pool = algorithm.check_state(state["algorithm"])
         check_ids(pool, self._num_ids)
         check_identity(saved_identity(state), identity, of_family=not changed_tasks)

@@ -62,6 +62,13 @@ def same_family(saved: dict[str, Any], identity: dict[str, Any]) -> bool:
     return all(saved.get(name) == ours.get(name) for name in _FAMILY)
 
 
+def check_cut(saved: dict[str, Any], identity: dict[str, Any]) -> None:
+    """:func:`check_identity`, if one of the families is cut into regions and the other is not, or
+    otherwise: to be called first, since the size of a pool follows from it."""
+    if saved.get("regions") != json.loads(json.dumps(identity)).get("regions"):
+        check_identity(saved, identity)
+
+
 def check_identity(saved: dict[str, Any], identity: dict[str, Any], of_family: bool = True) -> None:
     """Compare what made a saved state with what loads it.
 
