@@ -197,19 +197,7 @@ class Population:
             self._describe(slot, task_id)
         if self._regions is None:
             return task_id
-        played = self._played(task_id)
-        return table.samples.choose(played) if played else task_id
-
-    def _played(self, row_id: int) -> list[int]:
-        """The tasks that are played of a row's region."""
-        regions, table = self._regions, self._table
-        if regions is None:
-            return [row_id]
-        ids, retired = (
-            regions.members(row_id, table.samples.num_draws),
-            table.new_ids.retired(),
-        )
-        return [i for i in ids if i not in retired] if retired else ids
+        return self._regions.member(task_id, *table.samples.latest, table.new_ids.retired())
 
     def _describe(self, slot: int, task_id: int) -> None:
         generator = self._generator
@@ -231,7 +219,7 @@ class Population:
         """Record a completion, of a task that is in the pool or has left it."""
         table = self._table
         if self._regions is not None:
-            task_id = self.row_id(task_id)
+            task_id = self._regions.representative(task_id)
         slot = table.find(task_id)
         if slot < 0:
             table.header.count_late()
@@ -341,11 +329,13 @@ class Population:
 
     def _retire_member(self, task_id: int) -> bool:
         """Play a task of a region no more. Returns whether it was before."""
-        table, row_id = self._table, self.row_id(task_id)
-        slot = table.find(row_id)
-        if slot < 0 or task_id in table.new_ids.retired():
+        table, regions, row_id = self._table, self._regions, self.row_id(task_id)
+        slot, retired = table.find(row_id), table.new_ids.retired()
+        if slot < 0 or regions is None or task_id in retired:
             return False
-        if set(self._played(row_id)) <= {task_id} or self._is_unplayable(slot):
+        draws = table.header.counters()["draws"]
+        played = set(regions.members(row_id, draws)) - retired
+        if played <= {task_id} or self._is_unplayable(slot):
             return self._replace(row_id, RETIREMENT, keep_if_no_other=False)
         begun = table.begin()
         table.new_ids.retire_member(task_id, table.journal)

@@ -20,6 +20,7 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.tasks.ids import GOLDEN, mix64
 
 _MASK = 2**64 - 1
+_NONE: frozenset[int] = frozenset()
 _TRIES = 64  # enough where half of the ids are free, but for a chance of 2^-64
 _MANY_TRIES = 512  # 0.4 ms, in a family too large to be enumerated
 _ENUMERABLE = 4096  # ids that are enumerated to find the last free one: 0.3 ms
@@ -69,6 +70,8 @@ class NewIds:
 
     def retired(self) -> frozenset[int]:
         """Ids of the last ``MAX_RETIRED`` tasks that were taken out as invalid. Lock held."""
+        if not self._words[INVALID]:
+            return _NONE
         version = (self._words[EPOCH], self._words[INVALID])
         if version != self._retired[0]:
             ids = self.retired_ring[: min(version[1], MAX_RETIRED)].tolist()

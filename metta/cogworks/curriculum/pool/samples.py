@@ -6,8 +6,6 @@ makes no difference, and a restored pool draws what the saved one would have dra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from metta.cogworks.curriculum.pool.changes import Changes
@@ -30,7 +28,6 @@ from metta.cogworks.curriculum.tasks.ids import GOLDEN, TO_UNIT, mix64
 
 _MASK = 2**64 - 1
 _SALT = 0xD1B54A32D192ED03  # separates the draws from the new ids; any odd constant does
-_CHOICE_SALT = 0x9FB21C651E98DF25  # separates the choices from the draws; likewise
 
 
 class Samples:
@@ -68,6 +65,9 @@ class Samples:
         moments = np.frombuffer(memory, np.float64, count, at["moments"])
         self.moments = moments.reshape(layout.num_blocks, NUM_MOMENTS)
         self._key = (-1, 0)
+        self.latest = (0, 0)
+        """Number of the latest draw of this process, and its 64 random bits: the upper ones chose
+        the slot. Lock held, just after :meth:`draw`."""
 
     def draw(self, uniform_share: float) -> int:
         """Slot of the next sample: with probability ``uniform_share`` in proportion to the priors,
@@ -78,7 +78,9 @@ class Samples:
             self._key = (seed, mix64(seed ^ _SALT))
         k = words[DRAWS]
         words[DRAWS] = k + 1
-        x = (mix64((self._key[1] + k * GOLDEN) & _MASK) >> 11) * TO_UNIT
+        bits = mix64((self._key[1] + k * GOLDEN) & _MASK)
+        self.latest = (k, bits)
+        x = (bits >> 11) * TO_UNIT
         slot, priors = -1, self.priors
         if x >= uniform_share:
             x = (x - uniform_share) / (1.0 - uniform_share)
@@ -86,16 +88,6 @@ class Samples:
         else:
             x /= uniform_share
         return slot if slot >= 0 else priors.find(x)
-
-    @property
-    def num_draws(self) -> int:
-        """How many there were."""
-        return self._words[DRAWS]
-
-    def choose(self, among: Sequence[int]) -> int:
-        """One of several, at random, for what was drawn last. Lock held, after :meth:`draw`."""
-        drawn = (self._key[1] + self._words[DRAWS] * GOLDEN) & _MASK
-        return among[mix64(drawn ^ _CHOICE_SALT) * len(among) >> 64]
 
     def set_weight(self, slot: int, weight: float) -> None:
         """What the task in ``slot`` is drawn by from now on, before its prior. Lock held, inside a

@@ -8,6 +8,7 @@ comes of it is known of all of them. The values of a list are kept apart as long
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator
@@ -22,6 +23,7 @@ LEAST_MEMBERS = 4096
 DRAWS_PER_MEMBER = 64
 """Draws until the oldest member of all makes room for a new one. Each process has to look at that
 one, which costs 0.2 µs a draw and process."""
+_LOWER_HALF = 2**32 - 1  # of 64 bits
 LEAST_REGIONS = 16
 """A family that cannot be cut into as many is left as it is: where it has so many axes that few of
 them can be cut in two, a region says little about its tasks."""
@@ -47,6 +49,7 @@ class Regions:
         self._generator, self._num_ids, self.grid = generator, num_ids, grid
         count = generator.node.num_regions(grid) or 1
         self._width = min(num_ids, max(LEAST_MEMBERS, MEMBERS * count))
+        self._moves = self._width < num_ids
         self._representative: dict[Any, int] = {}
         # Of this process: the members as of a draw, which are found anew where they do not fit.
         self._first = 0
@@ -71,10 +74,24 @@ class Regions:
         found = self._of_member.get(task_id)
         return self._representative.get(self._region(task_id), task_id) if found is None else found
 
+    def member(self, representative: int, draw: int, bits: int, retired: Set[int]) -> int:
+        """The task of a region that is played at a draw of the pool.
+
+        Args:
+            representative: of the region. Any other id is played itself.
+            draw: its number.
+            bits: 32 random ones, or more, of which the lowest 32 count.
+            retired: tasks that are not played.
+        """
+        ids = self.members(representative, draw)
+        if retired:
+            ids = [task_id for task_id in ids if task_id not in retired] or [representative]
+        return ids[(bits & _LOWER_HALF) * len(ids) >> 32]
+
     def members(self, representative: int, draw: int) -> list[int]:
         """The tasks of a region that are played at the pool's draw of this number, at least one. Of
         an id that represents none, itself."""
-        first = draw // DRAWS_PER_MEMBER if self._width < self._num_ids else 0
+        first = draw // DRAWS_PER_MEMBER if self._moves else 0
         if first != self._first:
             self._move_to(first)
         return self._members.get(representative) or [representative]
