@@ -21,7 +21,8 @@ class RegionsConfig(StrictConfig):
         le=MAX_SIZE,
         description="a family with a Span, or with more variants than num_active_tasks, is cut "
         "into at most so many regions (and at most num_active_tasks), each of which is one task to "
-        "the pool; 0: it is not cut",
+        "the pool; 0: it is not cut. 256 of 64 to 1,000 was best over the toy environment in 2, 3 "
+        "and 5 dimensions and the worlds line, continuum and kinds (the module's README)",
     )
 
 
