@@ -7,8 +7,10 @@ algorithm. All of its methods expect the pool's lock to be held.
 
 from __future__ import annotations
 
+import functools
 import logging
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -112,12 +114,23 @@ class Population:
 
     def top_up(self) -> None:
         """Fill what is free, as long as there are other ids."""
-        table = self._table
+        table, newcomers = self._table, self._newcomers()
         while table.header.active_count < table.layout.max_tasks:
-            task_id = self._new_id(tries=TRIES)
+            task_id = next(newcomers, None)
             if task_id is None:
                 return
             self._entered(table.insert(task_id, self._fields_of(task_id)), task_id)
+
+    def _newcomers(self) -> Iterator[int]:
+        """Ids that are to enter a pool with room, each asked for when the one before has entered;
+        of regions those that are missing, and were not taken out."""
+        if self._regions is None:
+            yield from iter(functools.partial(self._new_id, tries=TRIES), None)
+            return
+        table, retired = self._table, self._table.new_ids.retired()
+        for task_id in self._regions.representatives:
+            if task_id not in retired and table.find(task_id) < 0:
+                yield task_id
 
     def _entered(self, slot: int, task_id: int) -> None:
         weight = self._algorithm.new_weight()
@@ -138,8 +151,6 @@ class Population:
     def _new_id(self, other_than: int = -1, tries: int = _EXCHANGE_TRIES) -> int | None:
         """An id that is not in the pool, of a variant that is not and was not retired; None if none
         is found."""
-        if self._regions is not None:
-            return self._missing_region()
         draw, variants = self._table.new_ids.draw, self._variants
         retired = variants.of_retired(self._table.new_ids.retired())
         for _ in range(tries):
@@ -150,13 +161,6 @@ class Population:
             if self._table.indexes[-1].find(variant) < 0 and variant not in retired:
                 return task_id
         return None
-
-    def _missing_region(self) -> int | None:
-        """The representative of a region that is not in the pool, and was not taken out."""
-        regions, table = self._regions, self._table
-        retired = table.new_ids.retired()
-        ids = () if regions is None else regions.representatives
-        return next((i for i in ids if i not in retired and table.find(i) < 0), None)
 
     def _fields_of(self, task_id: int) -> dict[str, float]:
         fields = {**self._new, PRIOR: self._variants.weight(task_id)}
