@@ -352,7 +352,7 @@ class Curriculum(StatsLogger):
         if flag("changed_tasks", changed_tasks):
             state = for_changed_tasks(state, identity, *family)
         if not changed_tasks:
-            check_cut(saved_identity(state), identity)
+            check_cut(state, identity)
         pool = algorithm.check_state(state["algorithm"])
         check_ids(pool, self._num_ids)
         check_identity(saved_identity(state), identity, of_family=not changed_tasks)

@@ -46,14 +46,20 @@ def check_representatives(pool: dict[str, Any], regions: Regions) -> None:
 def saved_identity(state: dict[str, Any]) -> dict[str, Any]:
     """What made a saved state: the identity of its curriculum. Raises ValueError where it does not
     say so."""
+    saved = _told_identity(state)
+    if saved is None:
+        told = state.get("identity")
+        raise ValueError(f"saved state does not say whose it is: its identity is {told!r:.60}")
+    return saved
+
+
+def _told_identity(state: dict[str, Any]) -> dict[str, Any] | None:
     text = state.get("identity")
     try:
         saved = json.loads(text) if isinstance(text, str) else None
     except ValueError:
-        saved = None
-    if not isinstance(saved, dict):
-        raise ValueError(f"saved state does not say whose it is: its identity is {text!r:.60}")
-    return saved
+        return None
+    return saved if isinstance(saved, dict) else None
 
 
 def same_family(saved: dict[str, Any], identity: dict[str, Any]) -> bool:
@@ -62,10 +68,12 @@ def same_family(saved: dict[str, Any], identity: dict[str, Any]) -> bool:
     return all(saved.get(name) == ours.get(name) for name in _FAMILY)
 
 
-def check_cut(saved: dict[str, Any], identity: dict[str, Any]) -> None:
-    """:func:`check_identity`, if one of the families is cut into regions and the other is not, or
-    otherwise: to be called first, since the size of a pool follows from it."""
-    if saved.get("regions") != json.loads(json.dumps(identity)).get("regions"):
+def check_cut(state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """:func:`check_identity`, if only one of the families is cut into regions, or each in another
+    way: to be called before the pool is looked at, whose size follows from it. Says nothing of a
+    state without an identity."""
+    saved = _told_identity(state)
+    if saved is not None and saved.get("regions") != identity.get("regions"):
         check_identity(saved, identity)
 
 
