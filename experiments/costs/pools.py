@@ -39,12 +39,12 @@ class Room(BaseModel):
 
 def pool_config(tasks: int) -> CurriculumConfig:
     """The default algorithm on a shared pool of ``tasks`` tasks: rooms of nine shapes, each with a
-    light of its own, so that there are more than any pool holds."""
+    light of its own, so that there are more than any pool holds. Not in regions: each is a row."""
     shapes = {"width": [8, 10, 12], "height": [8, 10, 12], "light": Span(0.0, 1.0)}
     return CurriculumConfig(
         task_generator=bucketed(Room(), shapes),
         max_task_id=max(1_000_000, 2 * tasks),
-        algorithm_config=LearningProgressConfig(num_active_tasks=tasks),
+        algorithm_config=LearningProgressConfig(num_active_tasks=tasks, max_regions=0),
     )
 
 

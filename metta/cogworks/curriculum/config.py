@@ -8,12 +8,16 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
 
-from metta.cogworks.curriculum.algorithm import CurriculumAlgorithmConfig, DiscreteRandomConfig
+from metta.cogworks.curriculum.algorithm import (
+    CurriculumAlgorithm,
+    CurriculumAlgorithmConfig,
+    DiscreteRandomConfig,
+)
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class
 from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
-from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, text
+from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, instance, text
 
 DEFAULT_NUM_IDS = 1_000_000
 """Of a family of tasks that cannot be counted: the guide's."""
@@ -175,6 +179,28 @@ class CurriculumConfig(StrictConfig):
         cls._maker = maker
 
 
+def checked_config(
+    config: Any, seed: int | None, algorithm: CurriculumAlgorithm | None
+) -> CurriculumConfig:
+    """What a curriculum is made of: the configuration, also where it is given as its algorithm's
+    alone, with the seed where one is given.
+
+    Raises:
+        TypeError: one of them is of the wrong kind.
+        ValueError: the seed cannot be one.
+    """
+    if isinstance(config, CurriculumAlgorithmConfig):
+        config = CurriculumConfig(algorithm_config=config)
+    way_out = "give one, or an algorithm's configuration such as LearningProgressConfig"
+    instance("config", config, CurriculumConfig, way_out)
+    if algorithm is not None:
+        way_out = "give one, or None for the configured one"
+        instance("algorithm", algorithm, CurriculumAlgorithm, way_out)
+    if seed is None:
+        return config
+    return CurriculumConfig.model_validate({**dict(config), "seed": seed})
+
+
 def _to_curriculum(
     task_generator: TaskGeneratorConfig,
     num_active_tasks: int | None,
@@ -191,6 +217,7 @@ TaskGeneratorConfig.curriculum_made_by(_to_curriculum)
 
 _WITHOUT_MEANING = {
     "num_active_tasks",
+    "max_regions",  # the regions that follow from it are part of the identity
     "use_shared_memory",
     "session_id",
     "enable_detailed_slice_logging",

@@ -21,10 +21,12 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomConfig,
     DiscreteRandomCurriculum,
 )
-from metta.cogworks.curriculum.config import CurriculumConfig
+from metta.cogworks.curriculum.config import CurriculumConfig, checked_config
 from metta.cogworks.curriculum.identity import (
+    check_cut,
     check_identity,
     check_ids,
+    check_representatives,
     saved_identity,
 )
 from metta.cogworks.curriculum.pool.backends import TaskState
@@ -34,6 +36,7 @@ from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import pool_counts
 from metta.cogworks.curriculum.population import Population
+from metta.cogworks.curriculum.regions import regions_of
 from metta.cogworks.curriculum.resuming import for_changed_tasks, with_variants
 from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.scores import (
@@ -90,7 +93,7 @@ class Curriculum(StatsLogger):
         algorithm: CurriculumAlgorithm | None = None,
     ):
         super().__init__()
-        config = _checked_config(config, seed, algorithm)
+        config = checked_config(config, seed, algorithm)
         self._own_algorithm = algorithm is None
         if algorithm is None and config.algorithm.use_shared_memory and config.session_id is None:
             config = config.with_session(new_session_id())
@@ -104,12 +107,18 @@ class Curriculum(StatsLogger):
         self.configs: ConfigCache | None = None
         if self._generator is not None and type(self).build is Curriculum.build:
             self.configs = ConfigCache(self._generator)
-        own = (VARIANT_COLUMN,) if may_repeat(self._generator) else ()
+        hypers = config.algorithm if algorithm is None else algorithm.hypers
+        capacity = hypers.num_active_tasks
+        if algorithm is not None and algorithm.is_bound:
+            capacity = algorithm.table.layout.max_tasks
+        self._regions = regions_of(hypers, self._generator, self._num_ids, capacity)
+        repeats = self._regions is None and may_repeat(self._generator)
+        own = (VARIANT_COLUMN,) if repeats else ()
         self.algorithm = self._opened(config, own) if algorithm is None else algorithm
         self.tracker: TaskTracker = self.algorithm.open(own)
         self.table: TaskTable = self.tracker.table
         self._population = Population(
-            self.algorithm, self._generator, self._num_ids, config.seed, self
+            self.algorithm, self._generator, self._num_ids, self._regions, config.seed, self
         )
         self._fill_if_new()
 
@@ -118,7 +127,7 @@ class Curriculum(StatsLogger):
         hypers = config.algorithm
         algorithm = hypers.create(hypers.num_active_tasks)
         if not algorithm.is_bound:
-            identity = {**config.identity(), "seed": config.seed}
+            identity = {**self._identity(config), "seed": config.seed}
             capacity = min(hypers.num_active_tasks, self._num_ids)
             is_worker = multiprocessing.parent_process() is not None
             if capacity < hypers.num_active_tasks and config.has_given_capacity and not is_worker:
@@ -127,9 +136,15 @@ class Curriculum(StatsLogger):
                     hypers.num_active_tasks,
                     capacity,
                 )
+            capacity = capacity if self._regions is None else len(self._regions)
             columns = (*algorithm.columns, *own)
             algorithm.bind(hypers.make_tracker(columns, capacity, identity))
         return algorithm
+
+    def _identity(self, config: CurriculumConfig) -> dict[str, Any]:
+        """See :meth:`CurriculumConfig.identity`; with how the family is cut, if it is."""
+        cut = {} if self._regions is None else {"regions": self._regions.grid._asdict()}
+        return {**config.identity(), **cut}
 
     @exclusive
     def _fill_if_new(self) -> None:
@@ -246,8 +261,9 @@ class Curriculum(StatsLogger):
         return {} if self._generator is None else self._generator.get_bucket_values(task_id)
 
     def state_of(self, task_id: int) -> TaskState | None:
-        """The task's row, or None if it is not in the pool."""
-        return self.tracker.get_task_state(task_id)
+        """The task's row, or None if it is not in the pool; in a pool of regions, that of its
+        region."""
+        return self.tracker.get_task_state(self._population.row_id(validate_task_id(task_id)))
 
     # -- what is going on --------------------------------------------------------------------------
 
@@ -258,7 +274,8 @@ class Curriculum(StatsLogger):
 
     def probabilities(self, task_ids: Iterable[int] | None = None) -> dict[int, float]:
         """The distribution that ``get_task`` draws from next; 0.0 for ids that are not in the pool.
-        None: all in the pool."""
+        None: all in the pool. In a pool of regions a task has the probability of its region; that
+        of all of them is by their representatives."""
         wanted = None
         if task_ids is not None:
             wanted = [self._family_id(task_id) for task_id in validate_task_ids(task_ids)]
@@ -270,15 +287,17 @@ class Curriculum(StatsLogger):
             copy.weights[active], copy.priors[active], self.algorithm.uniform_share
         )
         found = dict(zip(ids, p.tolist(), strict=True))
-        return found if wanted is None else {i: found.get(i, 0.0) for i in wanted}
+        if wanted is None:
+            return found
+        return {i: found.get(self._population.row_id(i), 0.0) for i in wanted}
 
     @exclusive
     def _prepare_draws(self) -> None:
         self._population.prepare()
 
     def explain(self, task_id: int) -> TaskExplanation:
-        """Why the task is or is not being sampled."""
-        task_id = self._family_id(validate_task_id(task_id))
+        """Why the task is or is not being sampled; in a pool of regions, why its region is."""
+        task_id = self._population.row_id(self._family_id(validate_task_id(task_id)))
         probability = self.probabilities()
         state = self.state_of(task_id)
         if state is None or task_id not in probability:
@@ -287,7 +306,7 @@ class Curriculum(StatsLogger):
             state,
             probability,
             self.label_of(task_id),
-            self.algorithm.should_evict_task(task_id, list(probability)),
+            self._regions is None and self.algorithm.should_evict_task(task_id, list(probability)),
             self._population.until_refresh,
         )
 
@@ -309,7 +328,7 @@ class Curriculum(StatsLogger):
         would have drawn."""
         return {
             "seed": self.config.seed,
-            "identity": json.dumps(self.config.identity()),
+            "identity": json.dumps(self._identity(self.config)),
             "algorithm": self.algorithm.get_state(),
         }
 
@@ -328,12 +347,17 @@ class Curriculum(StatsLogger):
         if not isinstance(state, dict) or "algorithm" not in state:
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
-        algorithm, identity = self.algorithm, self.config.identity()
-        family = (self._generator, self._num_ids, self.table.layout)
+        algorithm, identity = self.algorithm, self._identity(self.config)
+        family = (self._generator, self._num_ids, self.table.layout, self._regions)
         if flag("changed_tasks", changed_tasks):
             state = for_changed_tasks(state, identity, *family)
-        check_ids(algorithm.check_state(state["algorithm"]), self._num_ids)
+        if not changed_tasks:
+            check_cut(state, identity)
+        pool = algorithm.check_state(state["algorithm"])
+        check_ids(pool, self._num_ids)
         check_identity(saved_identity(state), identity, of_family=not changed_tasks)
+        if self._regions is not None:
+            check_representatives(pool, self._regions)
         state = with_variants(state, *family)
         algorithm.load_state(state["algorithm"])
         self._population.top_up()
@@ -367,21 +391,6 @@ class Curriculum(StatsLogger):
                 "process: give its configuration an algorithm_config that creates it there"
             )
         return Curriculum, (self.config,)
-
-
-def _checked_config(
-    config: Any, seed: int | None, algorithm: CurriculumAlgorithm | None
-) -> CurriculumConfig:
-    if isinstance(config, CurriculumAlgorithmConfig):
-        config = CurriculumConfig(algorithm_config=config)
-    way_out = "give one, or an algorithm's configuration such as LearningProgressConfig"
-    instance("config", config, CurriculumConfig, way_out)
-    if algorithm is not None:
-        way_out = "give one, or None for the configured one"
-        instance("algorithm", algorithm, CurriculumAlgorithm, way_out)
-    if seed is None:
-        return config
-    return CurriculumConfig.model_validate({**dict(config), "seed": seed})
 
 
 CurriculumConfig.made_by(Curriculum)

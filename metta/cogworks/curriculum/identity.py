@@ -7,9 +7,10 @@ from typing import Any
 
 from metta.cogworks.curriculum.differences import differences
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, TASK_ID
+from metta.cogworks.curriculum.tasks.regions import Regions
 
 _SCORING = ("scorer", "use_bidirectional", "sampling")  # another scorer begins anew, and says so
-_FAMILY = ("task_generator", "max_task_id")
+_FAMILY = ("task_generator", "max_task_id", "regions")
 
 
 def check_ids(pool: dict[str, Any], num_ids: int) -> None:
@@ -27,23 +28,53 @@ def check_ids(pool: dict[str, Any], num_ids: int) -> None:
         )
 
 
+def check_representatives(pool: dict[str, Any], regions: Regions) -> None:
+    """Whether each task of a saved pool, as for :func:`check_ids`, stands for a region.
+
+    Raises:
+        ValueError: one does not.
+    """
+    ids = pool["rows"][pool["rows"][:, IS_ACTIVE] != 0.0, TASK_ID].astype(int).tolist()
+    wrong = set(ids) - set(regions.representatives)
+    if wrong:
+        raise ValueError(
+            f"saved pool is inconsistent: its task {min(wrong)} stands for no region of this "
+            "curriculum's tasks"
+        )
+
+
 def saved_identity(state: dict[str, Any]) -> dict[str, Any]:
     """What made a saved state: the identity of its curriculum. Raises ValueError where it does not
     say so."""
+    saved = _told_identity(state)
+    if saved is None:
+        told = state.get("identity")
+        raise ValueError(f"saved state does not say whose it is: its identity is {told!r:.60}")
+    return saved
+
+
+def _told_identity(state: dict[str, Any]) -> dict[str, Any] | None:
     text = state.get("identity")
     try:
         saved = json.loads(text) if isinstance(text, str) else None
     except ValueError:
-        saved = None
-    if not isinstance(saved, dict):
-        raise ValueError(f"saved state does not say whose it is: its identity is {text!r:.60}")
-    return saved
+        return None
+    return saved if isinstance(saved, dict) else None
 
 
 def same_family(saved: dict[str, Any], identity: dict[str, Any]) -> bool:
     """Whether task ids mean the same to two curricula."""
     ours = json.loads(json.dumps(identity))
     return all(saved.get(name) == ours.get(name) for name in _FAMILY)
+
+
+def check_cut(state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """:func:`check_identity`, if only one of the families is cut into regions, or each in another
+    way: to be called before the pool is looked at, whose size follows from it. Says nothing of a
+    state without an identity."""
+    saved = _told_identity(state)
+    if saved is not None and saved.get("regions") != identity.get("regions"):
+        check_identity(saved, identity)
 
 
 def check_identity(saved: dict[str, Any], identity: dict[str, Any], of_family: bool = True) -> None:

@@ -33,6 +33,7 @@ from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.header import positive_range
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, LP_SCORE, TASK_ID, Column
 from metta.cogworks.curriculum.pool.saved import begun_anew
+from metta.cogworks.curriculum.regions import RegionsConfig
 from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer
 from metta.cogworks.curriculum.scores import validate_completion, validate_score
 from metta.cogworks.curriculum.stats import CacheCoordinator, LiveSlices, LPStatsAggregator
@@ -49,7 +50,7 @@ from metta.cogworks.curriculum.weighing import LOCAL_REFRESH_PERIOD, Weighing
 _LOG = logging.getLogger(__name__)
 
 
-class LearningProgressConfig(EvictionConfig, CurriculumAlgorithmConfig):
+class LearningProgressConfig(EvictionConfig, RegionsConfig, CurriculumAlgorithmConfig):
     """How learning progress is measured, and what is done with it."""
 
     scorer: str = Field(

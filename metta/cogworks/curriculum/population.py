@@ -7,14 +7,17 @@ algorithm. All of its methods expect the pool's lock to be held.
 
 from __future__ import annotations
 
+import functools
 import logging
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
 from metta.cogworks.curriculum.pool.layout import (
+    COMPLETION_COUNT,
     EXPIRING,
     IN_FLIGHT,
     PRIOR,
@@ -26,6 +29,7 @@ from metta.cogworks.curriculum.pool.new_ids import distinct
 from metta.cogworks.curriculum.pool.table import EVICTION, RETIREMENT, TaskTable
 from metta.cogworks.curriculum.task import CurriculumTask, TaskSource
 from metta.cogworks.curriculum.task_generator import TaskGenerator
+from metta.cogworks.curriculum.tasks.regions import MEMBERS, Regions
 from metta.cogworks.curriculum.tasks.variants import TRIES, Variants
 
 _LOG = logging.getLogger(__name__)
@@ -44,6 +48,7 @@ class Population:
         algorithm: says what is drawn and what leaves; it is bound to the pool.
         generator: describes the tasks; None: they are plain ids.
         num_ids: ids are drawn from 0 to ``num_ids - 1``.
+        regions: where a task of the pool stands for a region of the family; None: for itself.
         seed: of the draws, where the pool is new.
         tasks: what the tasks belong to that algorithms are told of. It owns this object, which
             keeps no reference to it.
@@ -54,15 +59,18 @@ class Population:
         algorithm: CurriculumAlgorithm,
         generator: TaskGenerator[Any] | None,
         num_ids: int,
+        regions: Regions | None,
         seed: int,
         tasks: TaskSource,
     ):
         self._algorithm, self._generator = algorithm, generator
         self._table: TaskTable = algorithm.table
-        self._num_ids, self._seed = num_ids, seed
+        self._num_ids, self._seed, self._regions = num_ids, seed, regions
         self._uniform_share, self._period = algorithm.uniform_share, algorithm.refresh_period
         layout = algorithm.table.layout
-        self._variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
+        self._variants = Variants(
+            generator, layout.max_tasks, num_ids, layout.has_variants, regions
+        )
         self._tells = algorithm.needs_task_events
         self._tasks = weakref.ref(tasks)
         hypers = algorithm.hypers
@@ -91,7 +99,10 @@ class Population:
         table.header.set_seed(self._seed)
         key = np.array([self._seed, _FILL_STREAM], np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
-        ids = distinct(rng, self._variants.num_tries, self._num_ids)
+        if self._regions is not None:
+            ids = np.array(self._regions.representatives)
+        else:
+            ids = distinct(rng, self._variants.num_tries, self._num_ids)
         fields: dict[str, Any] = dict(self._new)
         if self._variants.may_repeat:
             found = self._variants.one_of_each(ids.tolist(), self._variants.num_places)
@@ -103,12 +114,23 @@ class Population:
 
     def top_up(self) -> None:
         """Fill what is free, as long as there are other ids."""
-        table = self._table
+        table, newcomers = self._table, self._newcomers()
         while table.header.active_count < table.layout.max_tasks:
-            task_id = self._new_id(tries=TRIES)
+            task_id = next(newcomers, None)
             if task_id is None:
                 return
             self._entered(table.insert(task_id, self._fields_of(task_id)), task_id)
+
+    def _newcomers(self) -> Iterator[int]:
+        """Ids that are to enter a pool with room, each asked for when the one before has entered;
+        of regions those that are missing, and were not taken out."""
+        if self._regions is None:
+            yield from iter(functools.partial(self._new_id, tries=TRIES), None)
+            return
+        table, retired = self._table, self._table.new_ids.retired()
+        for task_id in self._regions.representatives:
+            if task_id not in retired and table.find(task_id) < 0:
+                yield task_id
 
     def _entered(self, slot: int, task_id: int) -> None:
         weight = self._algorithm.new_weight()
@@ -177,7 +199,9 @@ class Population:
         self._algorithm.in_flight_changed(slot, in_flight - 1, in_flight)
         if not is_described:
             self._describe(slot, task_id)
-        return task_id
+        if self._regions is None:
+            return task_id
+        return self._regions.member(task_id, *table.samples.latest, table.new_ids.retired())
 
     def _describe(self, slot: int, task_id: int) -> None:
         generator = self._generator
@@ -188,26 +212,38 @@ class Population:
         keys = [generator.slice_key(axis, value) for axis, value in values.items()]
         self._table.describe(slot, label, keys)
 
+    def row_id(self, task_id: int) -> int:
+        """The id of the row, if there is one, that tells of a task: its own, or that of its
+        region. Cheap for a task that is played."""
+        if self._regions is None or task_id >= self._num_ids:
+            return task_id
+        return self._regions.representative(task_id)
+
     def complete(self, task_id: int, score: float) -> None:
         """Record a completion, of a task that is in the pool or has left it."""
         table = self._table
+        if self._regions is not None:
+            task_id = self._regions.representative(task_id)
         slot = table.find(task_id)
         if slot < 0:
             table.header.count_late()
             return
         reason = self._algorithm.complete(slot, task_id, score)
         if reason is not None:
-            self.retire(task_id, reason)
+            self._retire_row(task_id, reason)
 
     def end_unscored(self, task_id: int) -> None:
         """An episode of a task has ended, and nothing is learned from it."""
         table = self._table
-        slot = table.find(task_id)
+        slot = table.find(self.row_id(task_id))
         if slot >= 0:
             begun = table.begin()
-            before, now = table.flights.end(slot, table.save_row(slot))
-            self._algorithm.in_flight_changed(slot, before, now)
+            self._end_flight(slot)
             table.commit(begun)
+
+    def _end_flight(self, slot: int) -> None:
+        before, now = self._table.flights.end(slot, self._table.save_row(slot))
+        self._algorithm.in_flight_changed(slot, before, now)
 
     def forget_in_flight(self) -> None:
         """Count each task as scheduled as often as it was completed."""
@@ -256,7 +292,9 @@ class Population:
         ids = self._table.rows[block, TASK_ID][bad].tolist()
         found = list(zip(ids, weights[bad].tolist(), strict=True))
         for task_id, weight in found[:MOST_EVICTIONS]:  # the others with the next refresh
-            self.retire(int(task_id), f"{type(self._algorithm).__name__} weighs it as {weight}")
+            self._retire_row(
+                int(task_id), f"{type(self._algorithm).__name__} weighs it as {weight}"
+            )
 
     # -- leaving -----------------------------------------------------------------------------------
 
@@ -266,7 +304,8 @@ class Population:
         slot = table.find(task_id)
         if slot < 0:
             return False
-        successor = self._new_id(other_than=task_id)
+        # All regions are in the pool, but for those that were taken out.
+        successor = None if self._regions is not None else self._new_id(other_than=task_id)
         if successor is None and keep_if_no_other:
             return False
         if successor is None:
@@ -280,10 +319,42 @@ class Population:
         return True
 
     def retire(self, task_id: int, reason: str) -> int:
-        """Take a task out that cannot be played or scored. Logs a warning at the first, second,
-        fourth, ... Returns how many were retired so far, 0 if this one is not in the pool."""
-        if not self._replace(task_id, RETIREMENT, keep_if_no_other=False):
-            return 0
+        """Take a task out that cannot be played. A region leaves with the last of its tasks. Logs a
+        warning at the first, second, fourth, ... Returns how many were retired so far, 0 if this
+        one is not played."""
+        if self._regions is None:
+            return self._retire_row(task_id, reason)
+        return self._warned(task_id, reason) if self._retire_member(task_id) else 0
+
+    def _retire_row(self, task_id: int, reason: str) -> int:
+        """As :meth:`retire`, of a row: a task that cannot be scored, and whatever it stands for."""
+        left = self._replace(task_id, RETIREMENT, keep_if_no_other=False)
+        return self._warned(task_id, reason) if left else 0
+
+    def _retire_member(self, task_id: int) -> bool:
+        """Play a task of a region no more. Returns whether it was before."""
+        table, regions, row_id = self._table, self._regions, self.row_id(task_id)
+        slot, retired = table.find(row_id), table.new_ids.retired()
+        if slot < 0 or regions is None or task_id in retired:
+            return False
+        draws = table.header.counters()["draws"]
+        played = set(regions.members(row_id, draws)) - retired
+        if played <= {task_id} or self._is_unplayable(slot):
+            return self._replace(row_id, RETIREMENT, keep_if_no_other=False)
+        begun = table.begin()
+        table.new_ids.retire_member(task_id, table.journal)
+        self._end_flight(slot)
+        table.commit(begun)
+        return True
+
+    def _is_unplayable(self, slot: int) -> bool:
+        """Whether enough draws of a region came to nothing, and none was completed. The table
+        remembers too few retired ids to tell by them where many regions are so."""
+        row, table = self._table.row(slot), self._table
+        in_vain = row[table.offset(SCHEDULED)] - table.flights.of_row(row)
+        return row[COMPLETION_COUNT] == 0.0 and in_vain >= MEMBERS
+
+    def _warned(self, task_id: int, reason: str) -> int:
         retired = self._table.header.counters()["invalid"]
         if not retired & (retired - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
             _LOG.warning(

@@ -10,6 +10,7 @@ from metta.cogworks.curriculum.identity import check_identity, same_family, save
 from metta.cogworks.curriculum.pool.layout import PRIOR, VARIANT, TableLayout
 from metta.cogworks.curriculum.pool.moved import active_ids, active_values, moved
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.regions import Regions
 from metta.cogworks.curriculum.tasks.variants import Variants, same_tasks
 
 _LOG = logging.getLogger(__name__)
@@ -21,11 +22,14 @@ def for_changed_tasks(
     generator: TaskGenerator[Any] | None,
     num_ids: int,
     layout: TableLayout,
+    regions: Regions | None = None,
 ) -> dict[str, Any]:
     """A saved curriculum's state with the tasks that the new family has too, under their ids there.
     Logs how many are kept, and how many not; the state itself, where the family is the same.
 
     A task is the same if it has the same label and bucket values; a plain id, if it is the same id.
+    What is known of a region goes to that in which its representative lies now; of several, that of
+    the first.
 
     Args:
         state: of the curriculum.
@@ -33,6 +37,7 @@ def for_changed_tasks(
         generator: of the new family; None: tasks are plain ids.
         num_ids: of the new family.
         layout: of the table that will take the pool over.
+        regions: of the new family, if it has any.
 
     Raises:
         ValueError: the state is not one of a pool, is that of a curriculum that differs in other
@@ -45,7 +50,9 @@ def for_changed_tasks(
     pool: Any = algorithm.get("tracker") if isinstance(algorithm, dict) else None
     ids = active_ids(pool, layout)
     kept = {a: b for a, b in _same_tasks(saved, generator, ids).items() if b < num_ids}
-    variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
+    if regions is not None:
+        kept = _of_regions(kept, regions)
+    variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants, regions)
     found = variants.one_of_each(kept.values())
     stay = set(found.values())
     kept = {a: b for a, b in kept.items() if b in stay}
@@ -60,8 +67,21 @@ def for_changed_tasks(
     return {**state, "algorithm": {**algorithm, "tracker": moved(pool, layout, kept, fields)}}
 
 
+def _of_regions(kept: Mapping[int, int], regions: Regions) -> dict[int, int]:
+    """Of each region the first task, as its representative."""
+    first: dict[int, int] = {}
+    for before, now in kept.items():
+        first.setdefault(regions.representative(now), before)
+    known = set(regions.representatives)
+    return {before: region for region, before in first.items() if region in known}
+
+
 def with_variants(
-    state: dict[str, Any], generator: TaskGenerator[Any] | None, num_ids: int, layout: TableLayout
+    state: dict[str, Any],
+    generator: TaskGenerator[Any] | None,
+    num_ids: int,
+    layout: TableLayout,
+    regions: Regions | None = None,
 ) -> dict[str, Any]:
     """A saved curriculum's state with the variants and sampling weights of its tasks as they are in
     this pool: the saved one may have kept none, or have had another size. Of tasks that are the
@@ -72,10 +92,11 @@ def with_variants(
         generator: of the family; None: tasks are plain ids.
         num_ids: of the family.
         layout: of the table that will take the pool over.
+        regions: of the family, if it has any: they are no variants.
     """
     algorithm: Any = state["algorithm"]
     pool = algorithm.get("tracker") if isinstance(algorithm, dict) else None
-    variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants)
+    variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants, regions)
     if not variants.may_repeat or not isinstance(pool, dict):
         return state
     if pool["max_tasks"] == layout.max_tasks and all(active_values(pool, layout, VARIANT)):

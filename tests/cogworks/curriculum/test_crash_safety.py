@@ -516,6 +516,55 @@ def test_killed_at_every_point_of_filling_a_pool_of_variants() -> None:
         assert states > 20
 
 
+# -- pools of regions ------------------------------------------------------------------------------
+
+CUT = bucketed(Room(label="cut"), {"game.high": list(range(40))})  # two or three in each of 16
+
+
+def pool_of_regions() -> tuple[Curriculum, list[int]]:
+    """A pool whose last region was played, and the tasks of that region."""
+    fields = {**SMALL, **EARLY, "num_active_tasks": 16}
+    config = CurriculumConfig(algorithm_config=LearningProgressConfig(**fields), task_generator=CUT)
+    curriculum = Curriculum(config.with_session(new_session_id()))
+    last = last_task(curriculum)
+    describe(curriculum, last)
+    curriculum.update_tasks([last] * 3, ONES)
+    state = curriculum.state_of(last)
+    return curriculum, [i for i in range(40) if curriculum.state_of(i) == state]
+
+
+REGION_OPERATIONS: dict[str, Callable[[Curriculum, list[int]], object]] = {
+    "get_task": lambda c, _: c.get_task(),
+    "complete": lambda c, tasks: c.update_task_performance(tasks[1], 1.0),
+    "unscored": lambda c, tasks: c.count_unscored(tasks[1], float("nan")),
+    "retire": lambda c, tasks: c.retire_task(tasks[0], "invalid"),
+    "retire_all": lambda c, tasks: [c.retire_task(i, "invalid") for i in tasks],
+}
+
+
+@pytest.mark.parametrize("name", REGION_OPERATIONS)
+def test_killed_at_every_point_in_a_pool_of_regions(name: str) -> None:
+    curriculum, tasks = pool_of_regions()
+    with curriculum:
+        table, operation = table_of(curriculum), REGION_OPERATIONS[name]
+        assert table.header.active_count == 16
+        in_change, regions, left = 0, set(), set()
+
+        def check(before: Snapshot) -> None:
+            nonlocal in_change
+            in_change += table.header.in_change()
+            assert faults(table) == []
+            regions.add(table.header.active_count)
+            left.add(len(tasks) - table.header.counters()["invalid"])
+            curriculum.get_task().complete(1.0)
+
+        kill_everywhere(curriculum, lambda: operation(curriculum, tasks), check)
+        assert in_change > 0
+        assert regions == ({16, 15} if name == "retire_all" else {16})
+        gone = {"retire": 1, "retire_all": len(tasks)}.get(name, 0)
+        assert left == set(range(len(tasks) - gone, len(tasks) + 1))
+
+
 # -- kills at random instants ----------------------------------------------------------------------
 
 

@@ -116,6 +116,7 @@ HYPERPARAMETERS: dict[str, tuple[Any, Any]] = {
 FREE = {
     "lock_timeout_seconds": 5.0,
     "enable_detailed_slice_logging": True,
+    "max_regions": 0,  # of a family that fits into the pool
 }
 
 

@@ -16,6 +16,8 @@ from metta.cogworks.curriculum import (
     LearningProgressConfig,
     LockTimeoutError,
     SingleTaskGenerator,
+    Span,
+    bucketed,
 )
 from tests.cogworks.curriculum.generator_examples import Room
 
@@ -209,6 +211,14 @@ def evictions(curriculum: Curriculum) -> Any:
     return len(curriculum.algorithm.evictions(8)), curriculum.stats()["num_evicted"]
 
 
+def regions(curriculum: Curriculum) -> Any:
+    """How many a family with a real number is cut into."""
+    family = bucketed(Room(), {"game.density": Span(0.25, 0.75)})
+    hypers = curriculum.algorithm.hypers
+    with family.to_curriculum(algorithm_config=hypers).make() as cut:
+        return len(cut.probabilities())
+
+
 def limit_of_a_wait(curriculum: Curriculum) -> Any:
     """What is said while another thread has the lock."""
     holding, done = threading.Event(), threading.Event()
@@ -253,6 +263,8 @@ ACTS: list[tuple[str, Any, Any, dict[str, Any], Callable[[Curriculum], Any]]] = 
     ("memory", 25, 2, BASE, rows("success_rate_ema")),
     ("max_slice_axes", 2, 1, BASE, slice_axes),
     ("lock_timeout_seconds", 0.05, 0.1, BASE, limit_of_a_wait),
+    ("max_regions", 16, 20, {**BASE, "num_active_tasks": 24}, regions),
+    ("max_regions", 0, 16, {**BASE, "num_active_tasks": 24}, regions),
     ("enable_detailed_slice_logging", False, True, BASE, slices),
     ("scorer", "bidirectional", "basic", BASE, rows("lp_score")),
     ("use_bidirectional", True, False, BASE, rows("lp_score")),

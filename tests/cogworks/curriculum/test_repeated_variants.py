@@ -44,7 +44,9 @@ FAMILIES: dict[str, Any] = {
 
 
 def config(family: Any, tasks: int, algorithm: Any = LearningProgressConfig) -> CurriculumConfig:
-    hypers = algorithm(use_shared_memory=False, num_active_tasks=tasks)
+    # Tasks, not regions of them: which families are cut is tested in test_regions.py.
+    whole = {"max_regions": 0} if algorithm is LearningProgressConfig else {}
+    hypers = algorithm(use_shared_memory=False, num_active_tasks=tasks, **whole)
     return CurriculumConfig(task_generator=family, algorithm_config=hypers)
 
 

@@ -8,6 +8,7 @@ from metta.cogworks.curriculum.pool.index import SlotIndex
 from metta.cogworks.curriculum.pool.journal import Journal
 from metta.cogworks.curriculum.pool.layout import (
     ACTIVE,
+    CREATED,
     EPOCH,
     INVALID,
     MAX_RETIRED,
@@ -19,6 +20,7 @@ from metta.cogworks.curriculum.pool.layout import (
 from metta.cogworks.curriculum.tasks.ids import GOLDEN, mix64
 
 _MASK = 2**64 - 1
+_NONE: frozenset[int] = frozenset()
 _TRIES = 64  # enough where half of the ids are free, but for a chance of 2^-64
 _MANY_TRIES = 512  # 0.4 ms, in a family too large to be enumerated
 _ENUMERABLE = 4096  # ids that are enumerated to find the last free one: 0.3 ms
@@ -58,8 +60,18 @@ class NewIds:
         journal.save(self._at + 8 * at, 8)
         self.retired_ring[at] = task_id
 
+    def retire_member(self, task_id: int, journal: Journal) -> None:
+        """Count a task as invalid, and another as created, while the row that stands for both goes
+        on. Lock held, inside a change."""
+        self.retire(task_id, journal)
+        for word in (INVALID, CREATED):
+            journal.save(8 * word, 8)
+            self._words[word] += 1
+
     def retired(self) -> frozenset[int]:
         """Ids of the last ``MAX_RETIRED`` tasks that were taken out as invalid. Lock held."""
+        if not self._words[INVALID]:
+            return _NONE
         version = (self._words[EPOCH], self._words[INVALID])
         if version != self._retired[0]:
             ids = self.retired_ring[: min(version[1], MAX_RETIRED)].tolist()

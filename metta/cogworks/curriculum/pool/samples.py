@@ -65,6 +65,9 @@ class Samples:
         moments = np.frombuffer(memory, np.float64, count, at["moments"])
         self.moments = moments.reshape(layout.num_blocks, NUM_MOMENTS)
         self._key = (-1, 0)
+        self.latest = (0, 0)
+        """Number of the latest draw of this process, and its 64 random bits: the upper ones chose
+        the slot. Lock held, just after :meth:`draw`."""
 
     def draw(self, uniform_share: float) -> int:
         """Slot of the next sample: with probability ``uniform_share`` in proportion to the priors,
@@ -75,7 +78,9 @@ class Samples:
             self._key = (seed, mix64(seed ^ _SALT))
         k = words[DRAWS]
         words[DRAWS] = k + 1
-        x = (mix64((self._key[1] + k * GOLDEN) & _MASK) >> 11) * TO_UNIT
+        bits = mix64((self._key[1] + k * GOLDEN) & _MASK)
+        self.latest = (k, bits)
+        x = (bits >> 11) * TO_UNIT
         slot, priors = -1, self.priors
         if x >= uniform_share:
             x = (x - uniform_share) / (1.0 - uniform_share)

@@ -10,7 +10,7 @@ from metta.cogworks.curriculum.tasks.ids import mix64
 from metta.cogworks.curriculum.tasks.masses import product
 from metta.cogworks.curriculum.tasks.nodes import Key, Node, Own
 from metta.cogworks.curriculum.tasks.random import salt_of
-from metta.cogworks.curriculum.tasks.settings import Axis
+from metta.cogworks.curriculum.tasks.settings import Axis, Grid
 from metta.cogworks.curriculum.tasks.values import BucketValue
 
 CHILD_SALT = salt_of("child/0")
@@ -34,7 +34,11 @@ class BucketNode(Node):
         self._child = child
         self._only_child = child.nth(0) if child.num_variants == 1 else None
         self._has_one_leaf = len(self.own.bases) == 1
-        self._axes = [Axis(path, values, self.own.bases) for path, values in buckets.items()]
+        self._axes = [
+            Axis(path, values, self.own.bases, child.num_axes + i)
+            for i, (path, values) in enumerate(buckets.items())
+        ]
+        self.num_axes = child.num_axes + len(self._axes)
         self._sizes = [axis.num_choices for axis in self._axes]
         self._combinations = math.prod(self._sizes)
         is_finite = child.num_variants is not None and all(axis.is_finite for axis in self._axes)
@@ -69,6 +73,23 @@ class BucketNode(Node):
         return self._child.mass(key[0]) * math.prod(
             axis.mass(choice) for axis, choice in zip(self._axes, key[1:], strict=True)
         )
+
+    def num_regions(self, grid: Grid) -> int | None:
+        """Those of the child, times the parts of each axis."""
+        of_child = self._child.num_regions(grid)
+        if of_child is None:
+            return None
+        return of_child * math.prod(axis.num_cells(grid) for axis in self._axes)
+
+    def region(self, key: Key, grid: Grid) -> Key:
+        """That of the child's task, and a part of each axis."""
+        cells = [axis.cell(c, grid) for axis, c in zip(self._axes, key[1:], strict=True)]
+        return (self._child.region(key[0], grid), *cells)
+
+    def region_share(self, key: Key, grid: Grid) -> float:
+        """That of the child's task, times that of each part."""
+        shares = [axis.cell_share(c, grid) for axis, c in zip(self._axes, key[1:], strict=True)]
+        return self._child.region_share(key[0], grid) * math.prod(shares)
 
     def leaf(self, key: Key) -> int:
         """That of the child's task."""

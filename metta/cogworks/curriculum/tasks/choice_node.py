@@ -19,6 +19,7 @@ from metta.cogworks.curriculum.tasks.invariants import (
 from metta.cogworks.curriculum.tasks.masses import union
 from metta.cogworks.curriculum.tasks.nodes import Key, Node, Own
 from metta.cogworks.curriculum.tasks.random import salt_of
+from metta.cogworks.curriculum.tasks.settings import Grid
 
 _BITS_TO_DROP = 11  # of 64, for the 53 of a float
 
@@ -54,6 +55,7 @@ class ChoiceNode(Node):
         counted = [size for size in sizes if size is not None]
         self._first = [0, *itertools.accumulate(counted)]
         self.num_variants = self._first[-1] if len(counted) == len(sizes) else None
+        self.num_axes = max(child.num_axes for child in self._children)
         drawn = [c for c in children if c.weight > 0]
         self.tells_all = all(c.node.tells_all for c in drawn)
         of_each = {c.weight / c.node.num_variants for c in drawn if c.node.num_variants}
@@ -95,6 +97,21 @@ class ChoiceNode(Node):
     def mass(self, key: Key) -> float:
         """Of the child, times that of its task."""
         return self._shares[key[0]] * self._children[key[0]].mass(key[1])
+
+    def num_regions(self, grid: Grid) -> int | None:
+        """Those of all children that are drawn."""
+        each = zip(self._shares, self._children, strict=True)
+        counts = [child.num_regions(grid) for share, child in each if share > 0]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def region(self, key: Key, grid: Grid) -> Key:
+        """The child, and its region."""
+        return key[0], self._children[key[0]].region(key[1], grid)
+
+    def region_share(self, key: Key, grid: Grid) -> float:
+        """Of the child, times that of its region."""
+        return self._shares[key[0]] * self._children[key[0]].region_share(key[1], grid)
 
     def leaf(self, key: Key) -> int:
         """Those of the children, one after the other."""

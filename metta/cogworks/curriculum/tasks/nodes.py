@@ -15,7 +15,7 @@ from metta.cogworks.curriculum.tasks.ids import mix64
 from metta.cogworks.curriculum.tasks.invariants import read_invariants
 from metta.cogworks.curriculum.tasks.masses import Masses
 from metta.cogworks.curriculum.tasks.random import TaskRandom, task_seed
-from metta.cogworks.curriculum.tasks.settings import prepare_overrides
+from metta.cogworks.curriculum.tasks.settings import Grid, prepare_overrides
 from metta.cogworks.curriculum.tasks.task_config import TaskConfig, label_of, set_label
 
 Key = tuple[Any, ...]
@@ -71,6 +71,8 @@ class Node(ABC):
     """Whether every key is drawn equally often."""
     masses: Masses
     """How likely the keys are that can be drawn twice, and that a draw is none of them."""
+    num_axes: int
+    """How many axes a task has, at most."""
     tells_all: bool
     """Whether label and values say all that distinguishes tasks, short of two equal children."""
 
@@ -89,6 +91,18 @@ class Node(ABC):
     @abstractmethod
     def mass(self, key: Key) -> float:
         """The chance that one draw is this key; 0 where a real number is part of it."""
+
+    @abstractmethod
+    def num_regions(self, grid: Grid) -> int | None:
+        """How many regions a grid makes of the family; None if it knows nothing of some tasks."""
+
+    @abstractmethod
+    def region(self, key: Key, grid: Grid) -> Key:
+        """The region of a task: equal for tasks that lie in the same part of every axis."""
+
+    @abstractmethod
+    def region_share(self, key: Key, grid: Grid) -> float:
+        """The chance that one draw lies in the region of a task."""
 
     @abstractmethod
     def leaf(self, key: Key) -> int:
@@ -119,6 +133,7 @@ class LeafNode(Node):
     def __init__(self, label: str | None, overrides: Mapping[str, Any], base: Any) -> None:
         self.own = Own(label, overrides, [base])
         self.num_variants = 1
+        self.num_axes = 0
         self.masses = {1.0: 1.0}
         self._copy = compile_copier(base)  # label and overrides are in it
 
@@ -135,6 +150,18 @@ class LeafNode(Node):
         return 1.0
 
     mass = share
+
+    def num_regions(self, grid: Grid) -> int:
+        """One."""
+        return 1
+
+    def region(self, key: Key, grid: Grid) -> Key:
+        """The only one."""
+        return ()
+
+    def region_share(self, key: Key, grid: Grid) -> float:
+        """All."""
+        return 1.0
 
     def leaf(self, key: Key) -> int:
         """The only one."""
@@ -199,6 +226,7 @@ class CustomNode(Node):
         bases = [self._base()] if inner is None else inner.node.own.copies()
         self.own = Own(label, overrides, bases)
         self.num_variants = None
+        self.num_axes = 0
         self.masses = {0.0: 1.0}
 
     def _base(self) -> Any:
@@ -229,6 +257,18 @@ class CustomNode(Node):
     def mass(self, key: Key) -> float:
         """Nothing is known: as if no task came twice."""
         return 0.0
+
+    def num_regions(self, grid: Grid) -> None:
+        """Nothing is known of its tasks."""
+        return
+
+    def region(self, key: Key, grid: Grid) -> Key:
+        """Not to be called: the family has none."""
+        raise _uncounted()
+
+    def region_share(self, key: Key, grid: Grid) -> float:
+        """Not to be called: the family has no regions."""
+        raise _uncounted()
 
     def find(self, label: str | None, values: Mapping[str, Any]) -> Iterator[int]:
         """Not to be called: the family is not counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from metta.cogworks.curriculum.tasks.copier import compile_copier, is_immutable
 from metta.cogworks.curriculum.tasks.ids import GOLDEN, mix64
@@ -16,6 +16,26 @@ from metta.cogworks.curriculum.tasks.values import BucketValue, Span, plain
 Choice = int | tuple[int, int | float]
 """Which of an axis' values a task has: its number among the different ones, and of a `Span` the
 point too."""
+
+
+class Grid(NamedTuple):
+    """How finely a family is cut into regions."""
+
+    bins: int
+    """Intervals of equal width per `Span`; of integers at most as many as there are."""
+    extra: int
+    """So many axes, the first ones of each task, have one interval more."""
+    cuts_lists: bool
+    """Whether the values of a list, in its order, make at most so many groups too; otherwise each
+    is one of its own."""
+
+    def parts(self, axis: int) -> int:
+        """Intervals on the axis of this number."""
+        return self.bins + 1 if axis < self.extra else self.bins
+
+
+Cell = int | tuple[int, int]
+"""A group of a list's values, or an interval of the span of this number."""
 
 
 class Setting:
@@ -78,10 +98,18 @@ class Axis:
 
     Values that are the same in every structure, such as 5 and "5" for an integer field, are one
     choice of so many times the weight.
+
+    Args:
+        path: of the field.
+        values: and spans.
+        references: a configuration of each structure.
+        number: of the axis, among those of a task.
     """
 
-    def __init__(self, path: str, values: list[BucketValue], references: Sequence[Any]) -> None:
-        self.path = path
+    def __init__(
+        self, path: str, values: list[BucketValue], references: Sequence[Any], number: int = 0
+    ) -> None:
+        self.path, self._number = path, number
         self._salt = salt_of(f"bucket/{path}")
         leaves = [
             [
@@ -96,12 +124,15 @@ class Axis:
         self._times = [self._choice_of.count(choice) for choice in range(self.num_choices)]
         first = [self._choice_of.index(choice) for choice in range(self.num_choices)]
         self._leaves = [[settings[i] for i in first] for settings in leaves]
-        self._span_of = [None if not isinstance(s, SpanSetting) else s.span for s in leaves[0]]
-        self.is_finite = not any(self._span_of)
+        # By number: the span, or None; and those that are values, in their order.
+        self._spans = [s.span if isinstance(s, SpanSetting) else None for s in self._leaves[0]]
+        self._listed = [c for c, span in enumerate(self._spans) if span is None]
+        self._rank = {choice: rank for rank, choice in enumerate(self._listed)}
+        self.is_finite = not any(self._spans)
         self.is_uniform = max(self._times) == 1
         self.masses = union(
-            (times / self._size, {_mass(self._span_of[i]): 1.0})
-            for times, i in zip(self._times, first, strict=True)
+            (times / self._size, {_mass(span): 1.0})
+            for times, span in zip(self._times, self._spans, strict=True)
         )
         # None: not told as it is, or not at all
         self._told = [
@@ -117,8 +148,8 @@ class Axis:
         """The choice of a task with this seed: each value of the list is equally likely."""
         bits = mix64(seed ^ self._salt)
         index = bits * self._size >> 64
-        span = self._span_of[index]
         choice = self._choice_of[index]
+        span = self._spans[choice]
         return choice if span is None else (choice, span.at(mix64(bits)))
 
     def share(self, choice: Choice) -> float:
@@ -129,7 +160,39 @@ class Axis:
     def mass(self, choice: Choice) -> float:
         """The chance that one draw is this value; 0 for a real number of a span."""
         number = choice if isinstance(choice, int) else choice[0]
-        return self.share(choice) * _mass(self._span_of[self._choice_of.index(number)])
+        return self.share(choice) * _mass(self._spans[number])
+
+    def num_cells(self, grid: Grid) -> int:
+        """How many parts a grid cuts the axis into."""
+        parts = grid.parts(self._number)
+        bins = sum(_num_bins(span, parts) for span in self._spans if span is not None)
+        return self._num_groups(grid) + bins
+
+    def _num_groups(self, grid: Grid) -> int:
+        listed = len(self._listed)
+        return min(grid.parts(self._number), listed) if grid.cuts_lists else listed
+
+    def cell(self, choice: Choice, grid: Grid) -> Cell:
+        """The part in which a choice lies."""
+        if isinstance(choice, int):
+            return self._rank[choice] * self._num_groups(grid) // len(self._listed)
+        number, value = choice
+        span = self._spans[number]
+        return number, 0 if span is None else _bin(span, value, grid.parts(self._number))
+
+    def cell_share(self, choice: Choice, grid: Grid) -> float:
+        """How likely the part is in which a choice lies."""
+        cell = self.cell(choice, grid)
+        if isinstance(cell, int):
+            held = _held(len(self._listed), self._num_groups(grid), cell)
+            return sum(self._times[self._listed[rank]] for rank in held) / self._size
+        span, share = self._spans[cell[0]], self.share(choice)
+        bins = 1 if span is None else _num_bins(span, grid.parts(self._number))
+        if span is None or not span.is_integer:
+            return share / bins
+        count = _count(span)
+        held = _held(count, bins, cell[1])
+        return share * (held.stop - held.start) / count  # len() has a limit
 
     def tell(self, choice: Choice, leaf: int) -> Any:
         """The value, as `describe` says it."""
@@ -163,7 +226,31 @@ def _mass(span: Span | None) -> float:
     """The chance of one value of a span, if the span is drawn; 1 where there is none."""
     if span is None:
         return 1.0
-    return 1.0 / (span.max - span.min + 1) if span.is_integer else 0.0
+    return 1.0 / _count(span) if span.is_integer else 0.0
+
+
+def _count(span: Span) -> int:
+    """How many integers an integer span has."""
+    return int(span.max) - int(span.min) + 1
+
+
+def _num_bins(span: Span, parts: int) -> int:
+    return min(parts, _count(span)) if span.is_integer else parts
+
+
+def _bin(span: Span, value: float, parts: int) -> int:
+    """Which of its intervals, at most ``parts``, holds a value of a span."""
+    if span.is_integer:
+        count = _count(span)
+        return (int(value) - int(span.min)) * min(parts, count) // count
+    low = span.min
+    at = (value - low) / (span.max - low) * parts
+    return int(at) if at < parts else parts - 1  # also if the width is more than a float can be
+
+
+def _held(count: int, parts: int, part: int) -> range:
+    """Which of ``count`` places lie in a part: those i for which ``i · parts // count`` is it."""
+    return range(-(-part * count // parts), -(-(part + 1) * count // parts))
 
 
 def _numbered(leaves: Sequence[Sequence[Setting | SpanSetting]]) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID
 from metta.cogworks.curriculum.tasks.masses import draws_for, inclusion, num_variants
+from metta.cogworks.curriculum.tasks.regions import Regions
 
 TRIES = 512
 """Ids that are looked through for each place of a pool, to fill it."""
@@ -56,17 +57,25 @@ class Variants:
         capacity: of the pool, in tasks.
         num_ids: how many ids there are.
         are_kept: whether the pool keeps the variants of its tasks.
+        regions: where each task stands for one; its weight is the region's then.
     """
 
     def __init__(
-        self, generator: TaskGenerator[Any] | None, capacity: int, num_ids: int, are_kept: bool
+        self,
+        generator: TaskGenerator[Any] | None,
+        capacity: int,
+        num_ids: int,
+        are_kept: bool,
+        regions: Regions | None = None,
     ):
-        self._generator, self._num_ids = generator, num_ids
+        self._generator, self._num_ids, self._regions = generator, num_ids, regions
         self._retired_ids: frozenset[int] = frozenset()
         self._variant_of: dict[int, int] = {}
         self._retired_variants: frozenset[int] = frozenset()
         self.may_repeat = are_kept and may_repeat(generator)
-        self.is_uniform = generator is None or (generator.is_uniform and not self.may_repeat)
+        self.is_uniform = generator is None or (
+            generator.is_uniform and not self.may_repeat and regions is None
+        )
         self.num_tries = min(num_ids, capacity)
         """How many ids are looked through to fill a pool."""
         self.num_places: float = capacity
@@ -111,6 +120,8 @@ class Variants:
         generator = self._generator
         if generator is None or self.is_uniform:
             return 1.0
+        if self._regions is not None:
+            return self._regions.weight(task_id)
         if not self.may_repeat:
             return generator.sampling_weight(task_id)
         key: Any = generator.variant(task_id)
