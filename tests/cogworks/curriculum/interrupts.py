@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -269,7 +270,14 @@ class _Timer:
     def __init__(self, rng: random.Random):
         self._rng = rng
         self._seconds: dict[str, float] = {}
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        self._armed = False
+        signal.signal(signal.SIGALRM, self._interrupt)
+
+    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
+        # A thread of a library may take the signal, and the main thread learn of it too late.
+        if self._armed:
+            self._armed = False
+            raise KeyboardInterrupt
 
     def run(self, name: str, operation: Operation) -> tuple[bool, bool]:
         """Call, perhaps with an interrupt; returns whether the call came to its end, and whether
@@ -278,10 +286,12 @@ class _Timer:
         done, began = False, time.perf_counter()
         try:
             if typical:
+                self._armed = True
                 signal.setitimer(signal.ITIMER_REAL, self._rng.uniform(1e-6, 1.5 * typical))
             operation()
             done = True
             signal.setitimer(signal.ITIMER_REAL, 0.0)
+            self._armed = False
         except KeyboardInterrupt:
             return done, True
         seconds = time.perf_counter() - began
