@@ -297,9 +297,9 @@ class Curriculum(StatsLogger):
 
     def explain(self, task_id: int) -> TaskExplanation:
         """Why the task is or is not being sampled; in a pool of regions, why its region is."""
-        task_id = self._population.row_id(self._family_id(validate_task_id(task_id)))
-        probability = self.probabilities()
-        state = self.state_of(task_id)
+        asked = self._family_id(validate_task_id(task_id))
+        task_id = self._population.row_id(asked)
+        probability, state = self.probabilities(), self.state_of(task_id)
         if state is None or task_id not in probability:
             return TaskExplanation(task_id, in_pool=False)
         return explained(
@@ -308,6 +308,7 @@ class Curriculum(StatsLogger):
             self.label_of(task_id),
             self._regions is None and self.algorithm.should_evict_task(task_id, list(probability)),
             self._population.until_refresh,
+            None if asked == task_id else asked,
         )
 
     def get_base_stats(self) -> dict[str, float]:
@@ -325,7 +326,8 @@ class Curriculum(StatsLogger):
 
     def get_state(self) -> dict[str, Any]:
         """The pool as plain arrays, numbers and strings; a pool that loads it draws what this one
-        would have drawn."""
+        would have drawn. Which process drew what is not saved: an episode that is in flight now and
+        ends later, counts then as the oldest of its task."""
         return {
             "seed": self.config.seed,
             "identity": json.dumps(self._identity(self.config)),

@@ -3,8 +3,9 @@
 With hundreds of environments most draws are made before the latest results are known: what is best
 at one moment would be drawn for all of them, and practised long after it was learned. So the worth
 of a task is divided by 1 + d·m, m its own episodes in flight, before it is raised to the power e of
-the sampling rule: its weight by (1 + d·m)^e. That is the virtual loss of parallel tree search
-(Chaslot, Winands and van den Herik, "Parallel Monte-Carlo tree search", 2008), made soft.
+the sampling rule: its weight by (1 + d·m)^e. Rules without a power take `sampling_power`. That is
+the virtual loss of parallel tree search (Chaslot, Winands and van den Herik, "Parallel Monte-Carlo
+tree search", 2008), made soft.
 """
 
 from __future__ import annotations

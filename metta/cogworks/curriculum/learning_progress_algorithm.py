@@ -65,8 +65,9 @@ class LearningProgressConfig(EvictionConfig, RegionsConfig, CurriculumAlgorithmC
     )
     score_normalization: Literal["running_range", "clip"] = Field(
         default="running_range",
-        description="scores as they are, on the scale of the range seen so far and 0; "
-        "or clipped to [0, 1], which makes every progress above 1 none",
+        description="scores as they are: posterior measures each task on its own scale, the other "
+        "scorers on that of the range seen so far and 0. Or clipped to [0, 1], which makes every "
+        "progress above 1 none",
     )
 
     # What `scorer` names. A worker process gets it with the pickled configuration, and so imports

@@ -332,20 +332,23 @@ class Population:
         return self._warned(task_id, reason) if left else 0
 
     def _retire_member(self, task_id: int) -> bool:
-        """Play a task of a region no more. Returns whether it was before."""
+        """Play a task of a region no more. Returns whether it was before. The episode that found
+        out has ended."""
         table, regions, row_id = self._table, self._regions, self.row_id(task_id)
         slot, retired = table.find(row_id), table.new_ids.retired()
-        if slot < 0 or regions is None or task_id in retired:
+        if slot < 0 or regions is None:
             return False
         draws = table.header.counters()["draws"]
         played = set(regions.members(row_id, draws)) - retired
         if played <= {task_id} or self._is_unplayable(slot):
             return self._replace(row_id, RETIREMENT, keep_if_no_other=False)
+        was_played = task_id not in retired
         begun = table.begin()
-        table.new_ids.retire_member(task_id, table.journal)
+        if was_played:
+            table.new_ids.retire_member(task_id, table.journal)
         self._end_flight(slot)
         table.commit(begun)
-        return True
+        return was_played
 
     def _is_unplayable(self, slot: int) -> bool:
         """Whether enough draws of a region came to nothing, and none was completed. The table

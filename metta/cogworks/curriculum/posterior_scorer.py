@@ -30,6 +30,9 @@ _MOST_GROWTH = 0.5
 # And it fades by this share with each score that is hardly above the lowest or below the highest:
 # 2 % to 5 % are close, 10 % costs Gaussian scores much.
 _FADING, _NEAR_AN_END = 0.03, 0.1
+# Scores that differ by less than this share of their size, or of their scale, are the same: sums of
+# the same rewards differ by rounding, and in another unit by another.
+_SAME, _SMALLEST = 1e-9, 1e-300
 _LEAST_SLOPE_VARIANCE = 1e-12
 _ROUNDING = 1e-6  # of a covariance, over many completions
 _VARIANCE_LIMIT = 1e9  # of what a saved pool may hold: after 2^36 rounds without a completion
@@ -84,6 +87,11 @@ def _rescaled(level: float, factor: float, offset: float) -> float:
     return math.log(p / (1.0 - p)) if 0.0 < p < 1.0 else math.copysign(_LEVEL_LIMIT, p - 0.5)
 
 
+def _are_same(a: float, b: float) -> bool:
+    difference = a - b if a > b else b - a
+    return difference <= _SMALLEST or difference <= _SAME * max(abs(a), abs(b))
+
+
 class PosteriorLPScorer(ColumnScorer):
     """Learning progress with error bars: a trend in log-odds, and the success that one more
     completion is expected to add.
@@ -116,8 +124,9 @@ class PosteriorLPScorer(ColumnScorer):
     tasks pay. The scale grows by at most half of itself per completion, what is beyond it counting
     as its end, and a score that is hardly above its lower end, or below its upper one, moves the
     other end 3 % closer: an outlier is forgotten. With the scale, the success rate moves as the
-    scores do. While all scores of a task are the same they count as 1 if none of the pool is
-    higher, otherwise as 0. The level stays within ±6, the slope within −0.5 α and 2.5 α.
+    scores do. While all scores of a task are the same, to nine digits, they count as 1 if they are
+    above 0 and none of the pool is higher, otherwise as 0. The level stays within ±6, the slope
+    within −0.5 α and 2.5 α.
     """
 
     explores = True
@@ -204,22 +213,22 @@ class PosteriorLPScorer(ColumnScorer):
         """Let ``x`` into the task's own scale; returns level and score on it."""
         level, lowest, record = row[self._level], row[self._lowest], row[self._record]
         width = record - lowest
-        if width <= 0.0:
+        if _are_same(lowest, record):
             return self._of_same_scores(row, x, high)
         y = (x - lowest) / width
         new_lowest, new_record = lowest, record
-        if y > 1.0:
+        if y > 1.0 + _SAME:
             new_record = min(x, record + _MOST_GROWTH * width)
-        elif y < 0.0:
+        elif y < -_SAME:
             new_lowest = max(x, lowest - _MOST_GROWTH * width)
-        elif 0.0 < y < _NEAR_AN_END:
+        elif _SAME < y < _NEAR_AN_END - _SAME:
             new_record -= _FADING * width
-        elif 1.0 - _NEAR_AN_END < y < 1.0:
+        elif 1.0 - _NEAR_AN_END + _SAME < y < 1.0 - _SAME:
             new_lowest += _FADING * width
         else:
-            return level, y
-        new_width = new_record - new_lowest
-        if new_width > 0.0:  # otherwise the difference is lost in rounding
+            return level, _limited(y, 0.0, 1.0)
+        if not _are_same(new_lowest, new_record):  # otherwise the scale is as narrow as can be
+            new_width = new_record - new_lowest
             row[self._lowest], row[self._record] = new_lowest, new_record
             level = _rescaled(level, width / new_width, (lowest - new_lowest) / new_width)
             y = (x - new_lowest) / new_width
@@ -228,10 +237,13 @@ class PosteriorLPScorer(ColumnScorer):
     def _of_same_scores(self, row: memoryview[float], x: float, high: float) -> tuple[float, float]:
         # As many successes as there were failures have the opposite log-odds.
         same, before = row[self._record], row[self._same]
-        counts = float(same >= high) if x == same else float(same > x)
-        row[self._lowest], row[self._record], row[self._same] = min(x, same), max(x, same), counts
+        is_same = _are_same(x, same)
+        counts = float(same > high or _are_same(same, high)) if is_same else float(same > x)
+        row[self._same] = counts
+        if not is_same:
+            row[self._lowest], row[self._record] = min(x, same), max(x, same)
         level = row[self._level]
-        return level if counts == before else -level, counts if x == same else 1.0 - counts
+        return level if counts == before else -level, counts if is_same else 1.0 - counts
 
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
         """Expected gain of a row: see the class."""

@@ -107,13 +107,19 @@ class TaskExplanation:
     may_be_evicted: bool = False
     completions_until_refresh: int = 0
     known: dict[str, float] | None = None
+    asked: int | None = None
+    """The task that was asked for, where the pool keeps a row for its region."""
 
     def __str__(self) -> str:
         if not self.in_pool:
-            return f"task {self.task_id} is not in the pool: it was never drawn, or was evicted"
+            return (
+                f"task {self.task_id} is not in the pool: it was never drawn, was evicted, or was "
+                "retired because it cannot be played"
+            )
+        whose = "" if self.asked is None else f", which stands for the region of task {self.asked}"
         times = self.probability / self.uniform if self.uniform else 0.0
         lines = [
-            f"task {self.task_id} ({self.label or 'no label'}): probability "
+            f"task {self.task_id}{whose} ({self.label or 'no label'}): probability "
             f"{self.probability:.3g}, {times:.2f} times "
             f"uniform, rank {self.rank} of {self.num_tasks}",
             f"  scheduled {self.scheduled}, completed {self.completions}, in flight "
@@ -141,6 +147,7 @@ def explained(
     label: str,
     may_be_evicted: bool,
     completions_until_refresh: int,
+    asked: int | None = None,
 ) -> TaskExplanation:
     """Explain a task of the pool.
 
@@ -150,6 +157,7 @@ def explained(
         label: the task's.
         may_be_evicted: whether the algorithm would let it go.
         completions_until_refresh: of the distribution.
+        asked: the task that was asked for, if it is another one, of whose region this is the row.
     """
     p, n = probability[state.task_id], state.completion_count
     known = {
@@ -173,4 +181,5 @@ def explained(
         may_be_evicted=may_be_evicted,
         completions_until_refresh=completions_until_refresh,
         known=known,
+        asked=asked,
     )

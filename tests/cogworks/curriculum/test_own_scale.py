@@ -145,3 +145,32 @@ def test_what_moves_the_scale_is_no_progress() -> None:
 def test_differences_at_the_limit_of_rounding(scores: tuple[float, float]) -> None:
     algorithm = posterior(*scores * 40, *np.linspace(*scores, 50).tolist())
     assert all(math.isfinite(worth) for worth in algorithm.score_tasks([0, 3]).values())
+
+
+@pytest.mark.parametrize(
+    "nearly",
+    [
+        (0.3, 0.1 + 0.2),  # which is 0.30000000000000004
+        (0.0, 5e-324),
+        (1e12, 1e12 + 0.0002),
+    ],
+)
+def test_a_difference_of_rounding_is_no_scale(nearly: tuple[float, float]) -> None:
+    """From which it could grow only by rounding errors, too: as if both were the first."""
+    later = [1e12 * score if nearly[0] > 1.0 else score for score in [2.0, 0.5, 0.7, 2.0] * 30]
+    alike = posterior(nearly[0], nearly[0], *later)
+    differing = posterior(*nearly, *later)
+    names = ("level", "slope", "lowest", "record")
+    assert columns(differing, *names) == columns(alike, *names)
+    assert columns(differing, "record")[0] == pytest.approx(max(later))
+
+
+@pytest.mark.parametrize("unit", [0.1, 1e-9, 7e50])
+def test_scores_at_the_ends_of_a_scale_are_there_in_any_unit(unit: float) -> None:
+    """Where what is 1 in one unit is 1 - 1e-16 in another: 1.5 is the most to which the scale
+    grows at once, and 0.15 and 1.35 are where scores begin to be near an end of it."""
+    scores = [0.0, 1.0, 1.5, 1.5, 0.15, 1.35, 1.5, 0.15, *(1.5 * coin for coin in coins(40))]
+    plain = posterior(*scores, others=(-2.0, 2.0))
+    scaled = posterior(*(unit * score for score in scores), others=(-2.0 * unit, 2.0 * unit))
+    names = ("level", "slope", "var_level", "spread")
+    assert columns(scaled, *names) == pytest.approx(columns(plain, *names), rel=1e-6)

@@ -514,6 +514,13 @@ def test_spans_that_the_field_refuses(path: str, span: Span, message: str):
 # ------------------------------------------------------------------------------------------------ b
 
 
+@pytest.mark.parametrize(("low", "high"), [(-1.7e308, 1.7e308), (0.0, 5e-324), (0.0, 1e-301)])
+def test_a_span_whose_width_is_no_usable_number_is_refused(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match=r"Span\(.*\) is not allowed: max - min is from 1e-300"):
+        Span(low, high)
+    assert Span(-8e307, 8e307).at(2**63) == pytest.approx(0.0, abs=1e300)
+
+
 @pytest.mark.parametrize("ends", [(2, 2), (3, 1), (0.5, 0.5)])
 def test_span_needs_min_below_max(ends: tuple[float, float]):
     with pytest.raises(ValueError, match=r"Span\(.*\) is empty: min must be below max"):

@@ -3,8 +3,9 @@
 A draw is *in flight* until its episode is completed, or given up: the process that played it may be
 gone, or its environment was reset. Time goes in *terms* of a block, each at least :data:`TERM`
 times as many completions of the pool as there are draws in flight; a draw is given up at the end of
-the term after its own. An episode that takes longer is credited all the same, it only no longer
-counts as in flight.
+the term after its own, or a few terms later where the process that lost it goes on drawing the same
+task: it cannot tell its draws of one task apart. An episode that takes longer is credited all the
+same, it only no longer counts as in flight.
 
 Every process remembers when it has drawn what. What it completes without having drawn it is taken
 to be the oldest draw of the task.

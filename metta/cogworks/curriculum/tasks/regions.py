@@ -8,11 +8,12 @@ comes of it is known of all of them. The values of a list are kept apart as long
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Set
 from typing import Any
 
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator
-from metta.cogworks.curriculum.tasks.masses import num_variants
+from metta.cogworks.curriculum.tasks.masses import inclusion, num_variants
 from metta.cogworks.curriculum.tasks.nodes import Node
 from metta.cogworks.curriculum.tasks.settings import Grid
 
@@ -123,9 +124,17 @@ class Regions:
             self._members[representative].remove(task_id)
 
     def weight(self, representative: int) -> float:
-        """How likely one draw of the family lies in the region, compared with the mean region."""
+        """How likely one draw of the family lies in the region, compared with the mean region.
+
+        Where ids are random, a region of so small a share that it may be without one among the
+        first stands for those that are: by 1 / the chance that it is with one (Horvitz and
+        Thompson 1952).
+        """
         key: Any = self._generator.variant(representative)
-        return self._generator.node.region_share(key, self.grid) * len(self)
+        share = self._generator.node.region_share(key, self.grid)
+        if self._generator.num_variants is None and share > sys.float_info.min:
+            share /= inclusion(share, self._width)
+        return share * len(self)
 
 
 def grid_of(

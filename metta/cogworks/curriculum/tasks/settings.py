@@ -121,8 +121,10 @@ class Axis:
         self._size = len(values)
         self._choice_of = _numbered(leaves)
         self.num_choices = max(self._choice_of) + 1
-        self._times = [self._choice_of.count(choice) for choice in range(self.num_choices)]
-        first = [self._choice_of.index(choice) for choice in range(self.num_choices)]
+        self._times, first = [0] * self.num_choices, [0] * self.num_choices
+        for i, choice in enumerate(self._choice_of):
+            first[choice] = first[choice] if self._times[choice] else i
+            self._times[choice] += 1
         self._leaves = [[settings[i] for i in first] for settings in leaves]
         # By number: the span, or None; and those that are values, in their order.
         self._spans = [s.span if isinstance(s, SpanSetting) else None for s in self._leaves[0]]

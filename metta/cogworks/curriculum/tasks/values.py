@@ -93,6 +93,11 @@ class Span(BaseModel):
                 f"Span({self.min!r}, {self.max!r}) is empty: min must be below max; for one value, "
                 "list that value"
             )
+        if not self.is_integer and not _LEAST_WIDTH <= self.max - self.min < math.inf:
+            raise ValueError(
+                f"Span({self.min!r}, {self.max!r}) is not allowed: max - min is from "
+                f"{_LEAST_WIDTH} to the largest number; vary a field of another unit"
+            )
         return self
 
     @model_serializer
@@ -131,6 +136,8 @@ class Span(BaseModel):
             for i in range(SPAN_BINS)
         )
 
+
+_LEAST_WIDTH = 1e-300  # a share of it is a number too
 
 BucketValue = Any  # a plain value or a Span
 _NUMBER = (int, float)
