@@ -95,11 +95,9 @@ class Flights:
         that was given up, was not in flight. Returns how many were and are, with the task's debt.
         The row is journaled."""
         drawn_at = self._forget_oldest(row[TASK_ID])
-        before, expiring = row[self._in_flight], row[self._expiring]
+        before, expiring, load = row[self._in_flight], row[self._expiring], self._load(row)
         if before < 1.0:
-            load = self._load(row)
             return load, load
-        load = self._load(row)
         row[self._in_flight] = now = before - 1.0
         if expiring and drawn_at < self._terms[slot // BLOCK, TERM_BEGAN]:
             expiring -= 1.0

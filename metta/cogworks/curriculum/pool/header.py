@@ -92,7 +92,7 @@ class Header:
         """What :attr:`score_range` will be with one more score."""
         low, high = self._values[SCORE_LOW], self._values[SCORE_HIGH]
         if low <= score <= high:
-            return (low, high) if low < high else (0.0, 1.0)
+            return positive_range(low, high)
         return min(low, score), max(high, score)
 
     @property
