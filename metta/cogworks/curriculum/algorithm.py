@@ -93,7 +93,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
         """
         instance("task_tracker", task_tracker, TaskTracker, "give one, or None to have one made")
         for column in self.columns:
-            task_tracker.table.offset(column.name)
+            task_tracker.table.layout.position(column)
         self._task_tracker, self._table = task_tracker, task_tracker.table
         self.on_bound(task_tracker)
 

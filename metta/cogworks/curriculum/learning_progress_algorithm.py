@@ -214,6 +214,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         low, high = header.range_with(in_range)
         if scorer is not None:
             clock = header.clock
+            header.save_pool_values(table.journal)
             scorer.update_row(row, x, low, high, clock)
             tracker.record(row, score)
             worth = scorer.score_row(row, low, high, clock + 1)
@@ -394,6 +395,6 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
         self.invalidate_cache()
 
     def _knows(self, state: dict[str, Any]) -> bool:
-        declared = {column.name for column in self.columns}
+        declared = {column.name for column in self.columns if not column.of_pool}
         saved = set(state["tracker"]["columns"])
         return state.get("scorer") == scorer_name(self._scorer) and declared <= saved

@@ -33,9 +33,17 @@ _FADING, _NEAR_AN_END = 0.03, 0.1
 # Scores that differ by less than this share of their size, or of their scale, are the same: sums of
 # the same rewards differ by rounding, and in another unit by another.
 _SAME, _SMALLEST = 1e-9, 1e-300
+# Of forgetting: the prior deviation of both coefficients, the variance that the rate gains per
+# completion, and how many deviations below its estimate it is taken to be. With 1 or 1.5, half of a
+# world of noise is taken for forgetting; with 3, half of the gain where everything decays is lost.
+_SHORTFALL0, _FORGETTING0 = 0.5, 0.1
+_FORGETTING_DRIFT = 1e-6
+_CAUTION = 2.0
+_LEAST_VARIANCE_OF_RATE, _RATE_LIMIT = 1e-12, 100.0
 _LEAST_SLOPE_VARIANCE = 1e-12
 _ROUNDING = 1e-6  # of a covariance, over many completions
 _VARIANCE_LIMIT = 1e9  # of what a saved pool may hold: after 2^36 rounds without a completion
+_RATES = (-_RATE_LIMIT, _RATE_LIMIT)
 
 
 def expected_positive(mean: Any, deviation: Any, exp: Any) -> Any:
@@ -114,6 +122,14 @@ class PosteriorLPScorer(ColumnScorer):
     P00). A round is as many completions of the pool as it has tasks. The score is
     :func:`expected_gain`, with P00 + q_θ Δ.
 
+    What is not practised may be forgotten: before all else a level above 0 falls to
+    max(θ − λΔ, 0). λ is the pool's, not the task's: outcomes of tasks with θ > 0 fall short of p
+    by h (s + λΔ), a regression on Δ (recursive least squares) whose intercept s takes what has
+    other causes, above all that the tasks which are drawn looked better than they are. λ counts as
+    its estimate less two standard deviations, at least 0: where nothing is forgotten, nothing is
+    expected to be. So a task that was mastered is worth something again once it may have been lost,
+    and what it lost is no falling trend.
+
     A new task has a wide prior, a task that is not tried widens again, and a task that pays at
     random is known not to change: so no bonus is added for either. ``exploration_bonus`` is how
     fast an untried task becomes unknown again (q_θ = 0.015 · bonus); α = ``ema_timescale`` is how
@@ -150,6 +166,11 @@ class PosteriorLPScorer(ColumnScorer):
         Column("same", "what the scores count as while all of them are the same", 0.0, 1.0),
         Column("spread", "sum of y(1 − y) over the completions", 0.0),
         Column("binary_spread", "sum of p(1 − p) over the completions", 0.0),
+        Column("shortfall", "of outcomes, at no age, in log-odds", *_RATES, of_pool=True),
+        Column("forgetting", "log-odds lost per round, λ", *_RATES, of_pool=True),
+        Column("var_shortfall", "variance of the shortfall", 0.0, 1.0, of_pool=True),
+        Column("var_forgetting", "variance of the forgetting", 0.0, _VARIANCE_LIMIT, of_pool=True),
+        Column("correlation", "of shortfall and forgetting", -1.0, 1.0, of_pool=True),
     )
 
     def bind_columns(self, at: dict[str, int]) -> None:
@@ -159,6 +180,9 @@ class PosteriorLPScorer(ColumnScorer):
         self._last, self._same = at["last_clock"], at["same"]
         self._lowest, self._record = at["lowest"], at["record"]
         self._spread, self._binary_spread = at["spread"], at["binary_spread"]
+        self._shortfall, self._forgetting = at["shortfall"], at["forgetting"]
+        self._v00, self._v11 = at["var_shortfall"], at["var_forgetting"]
+        self._correlation = at["correlation"]
         self._slope0 = 0.25 * self.config.ema_timescale
         self._least_slope = _LEAST_SLOPE * self.config.ema_timescale
         self._most_slope = _MOST_SLOPE * self.config.ema_timescale
@@ -176,8 +200,12 @@ class PosteriorLPScorer(ColumnScorer):
         level, y = self._on_own_scale(row, x, high)
         slope, p00, p01, p11 = row[self._slope], row[self._p00], row[self._p01], row[self._p11]
         # predict
-        level = _limited(level + slope, -_LEVEL_LIMIT, _LEVEL_LIMIT)
         age = (clock - row[self._last]) / (self._header.active_count or 1)
+        known = level
+        if level > 0.0:
+            level = max(level - self._rate() * age, 0.0)
+        lost = known - level
+        level = _limited(level + slope, -_LEVEL_LIMIT, _LEVEL_LIMIT)
         p00 += 2.0 * p01 + p11 + self._level_drift * age
         p01 += p11
         p11 += self._q_slope
@@ -192,6 +220,8 @@ class PosteriorLPScorer(ColumnScorer):
         if h < _LEAST_VARIANCE:
             h = _LEAST_VARIANCE
         g = 1.0 / (dispersion + h * p00)
+        if known > 0.0:
+            self._learn_rate((p - y) / h + lost, age, 1.0 / (g * h))
         e = (y - p) * g
         row[self._level] = _limited(level + p00 * e, -_LEVEL_LIMIT, _LEVEL_LIMIT)
         row[self._slope] = _limited(slope + p01 * e, self._least_slope, self._most_slope)
@@ -200,6 +230,30 @@ class PosteriorLPScorer(ColumnScorer):
         p11 -= p01 * p01 * h * g
         row[self._p11] = _LEAST_SLOPE_VARIANCE if p11 < _LEAST_SLOPE_VARIANCE else p11
         row[self._last] = clock
+
+    def _rate(self) -> float:
+        """λ as it is taken to be: see the class."""
+        values = self.pool_values
+        rate = values[self._forgetting] - _CAUTION * math.sqrt(values[self._v11])
+        return rate if rate > 0.0 else 0.0
+
+    def _learn_rate(self, shortfall: float, age: float, variance: float) -> None:
+        """Add an outcome's shortfall, in log-odds, with its variance to the regression."""
+        values = self.pool_values
+        v00, v11 = values[self._v00], values[self._v11]
+        if v11 == 0.0:
+            v00, v11 = _SHORTFALL0**2, _FORGETTING0**2
+        v01 = values[self._correlation] * math.sqrt(v00 * v11)
+        along0, along1 = v00 + v01 * age, v01 + v11 * age
+        total = variance + along0 + along1 * age
+        e = shortfall - values[self._shortfall] - values[self._forgetting] * age
+        for at, along in ((self._shortfall, along0), (self._forgetting, along1)):
+            values[at] = _limited(values[at] + along / total * e, *_RATES)
+        v01 -= along0 * along1 / total
+        v00 = max(v00 - along0 * along0 / total, _LEAST_VARIANCE_OF_RATE)
+        v11 = max(v11 - along1 * along1 / total, _LEAST_VARIANCE_OF_RATE) + _FORGETTING_DRIFT
+        values[self._v00], values[self._v11] = v00, min(v11, _VARIANCE_LIMIT)
+        values[self._correlation] = _limited(v01 / math.sqrt(v00 * v11), -1.0, 1.0)
 
     def _begin(self, row: memoryview[float], x: float, high: float, clock: int) -> None:
         # At the first completion, or where only the documented row is shared.
@@ -252,9 +306,11 @@ class PosteriorLPScorer(ColumnScorer):
                 0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt
             )
         age = (clock - row[self._last]) / (self._header.active_count or 1)
-        var_level = row[self._p00] + self._level_drift * age
+        level, var_level = row[self._level], row[self._p00] + self._level_drift * age
+        if level > 0.0:
+            level = max(level - self._rate() * age, 0.0)
         return expected_gain(
-            row[self._level], row[self._slope], var_level, row[self._p11], math.exp, math.sqrt
+            level, row[self._slope], var_level, row[self._p11], math.exp, math.sqrt
         )
 
     def impossible(self, rows: np.ndarray) -> np.ndarray:
@@ -265,12 +321,14 @@ class PosteriorLPScorer(ColumnScorer):
     def score_rows(self, rows: np.ndarray, low: float, high: float, clock: int) -> np.ndarray:
         """Expected gain of many rows, shape ``(n, row_size)``."""
         unseen = rows[:, self._p11] == 0.0
-        var_level = rows[:, self._p00] + (clock - rows[:, self._last]) * (
-            self._level_drift / (self._header.active_count or 1)
-        )
+        age = (clock - rows[:, self._last]) / (self._header.active_count or 1)
+        level, var_level = rows[:, self._level], rows[:, self._p00] + self._level_drift * age
+        rate = self._rate()
+        if rate:
+            level = np.where(level > 0.0, np.maximum(level - rate * age, 0.0), level)
         slope, var_slope = rows[:, self._slope], rows[:, self._p11]
         if unseen.any():
             var_level = np.where(unseen, _VAR_LEVEL0, var_level)
             slope = np.where(unseen, self._slope0, slope)
             var_slope = np.where(unseen, self._var_slope0, var_slope)
-        return expected_gain(rows[:, self._level], slope, var_level, var_slope, np.exp, np.sqrt)
+        return expected_gain(level, slope, var_level, var_slope, np.exp, np.sqrt)

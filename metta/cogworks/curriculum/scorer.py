@@ -149,20 +149,25 @@ class ColumnScorer(LPScorer, ABC):
     """A scorer whose state is in its columns and nowhere else.
 
     ``explores`` says whether the score itself makes unknown tasks attractive; otherwise the
-    algorithm adds an exploration bonus.
+    algorithm adds an exploration bonus. ``pool_values``, once bound: the columns declared with
+    ``of_pool``, of the pool of all processes; to be changed by :meth:`update_row` only.
     """
 
     explores: ClassVar[bool] = False
+    pool_values: memoryview[float]
 
     def bind(self, tracker: TaskTracker) -> None:
         """Called once by the algorithm, with the tracker that holds the declared columns."""
         super().bind(tracker)
-        self._at = {column.name: tracker.table.offset(column.name) for column in self.columns}
-        self.bind_columns(self._at)
+        at = {column.name: tracker.table.layout.position(column) for column in self.columns}
+        self._in_row = [at[column.name] for column in self.columns if not column.of_pool]
+        self.pool_values = tracker.table.header.pool_values
+        self.bind_columns(at)
 
     @abstractmethod
     def bind_columns(self, at: dict[str, int]) -> None:
-        """Keep the positions of the declared columns within a row."""
+        """Keep the positions of the declared columns within a row; of those that are ``of_pool``,
+        within :attr:`pool_values`."""
 
     @abstractmethod
     def update_row(
@@ -216,6 +221,7 @@ class ColumnScorer(LPScorer, ABC):
             header = table.header
             low, high = header.range_with(score)
             header.widen_range(score)
+            header.save_pool_values(table.journal)
             self.update_row(table.save_row(slot), score, low, high, header.clock)
             table.commit(begun)
 
@@ -226,7 +232,7 @@ class ColumnScorer(LPScorer, ABC):
         if slot >= 0:
             begun = self.table.begin()
             row = self.table.save_row(slot)
-            for column in self._at.values():
+            for column in self._in_row:
                 row[column] = 0.0
             self.table.commit(begun)
 

@@ -349,7 +349,8 @@ def test_a_field_that_is_another_thing(
 @pytest.mark.parametrize("where", ["pool", "counters"])
 def test_a_key_that_is_missing(states: dict[str, Any], targets: dict[str, Any], where: str) -> None:
     pool = pool_of(states["posterior"])
-    for name in pool if where == "pool" else pool["counters"]:
+    optional = {"of_pool"}  # the first states of this format lack it
+    for name in set(pool) - optional if where == "pool" else pool["counters"]:
 
         def change(pool: dict[str, Any], name: str = name) -> None:
             del (pool if where == "pool" else pool["counters"])[name]

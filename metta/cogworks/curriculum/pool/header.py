@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
+from metta.cogworks.curriculum.pool.journal import Journal
 from metta.cogworks.curriculum.pool.layout import (
     ACTIVE,
     BLOCK_AT_WORK,
@@ -21,6 +23,7 @@ from metta.cogworks.curriculum.pool.layout import (
     JOURNAL,
     LATE,
     LOADING,
+    POOL_VALUES,
     REFRESHED,
     SCORE_HIGH,
     SCORE_LOW,
@@ -57,6 +60,10 @@ class Header:
         self._words, self._values = words, values
         self._history_base = history_at // 8
         self._history_size = layout.completion_history_size
+        self._pool_names = [column.name for column in layout.pool_columns]
+        self.pool_values = values[POOL_VALUES : POOL_VALUES + len(self._pool_names)]
+        """The columns of the whole pool, in the order in which they were declared; to be changed
+        after :meth:`save_pool_values` only."""
 
     @property
     def active_count(self) -> int:
@@ -121,7 +128,24 @@ class Header:
         seen = (EPOCH, CHANGES, CREATED, EVICTED, INVALID, LATE, UNSCORED, CLOCK)
         return tuple([words[word] for word in seen])
 
+    def of_pool(self) -> dict[str, float]:
+        """The columns of the whole pool, by name."""
+        return dict(zip(self._pool_names, self.pool_values, strict=True))
+
     # -- changes: the lock is held -----------------------------------------------------------------
+
+    def save_pool_values(self, journal: Journal) -> None:
+        """Journal :attr:`pool_values` before changing them."""
+        if self._pool_names:
+            journal.save(8 * POOL_VALUES, 8 * len(self._pool_names))
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what was saved: counters, the range of scores, the columns of the pool."""
+        self._values[SCORE_LOW], self._values[SCORE_HIGH] = state["score_range"]
+        for name, word in COUNTERS.items():
+            self._words[word] = state["counters"][name]
+        for i, name in enumerate(self._pool_names):
+            self.pool_values[i] = state["of_pool"][name]
 
     def widen_range(self, score: float) -> None:
         """Let a score into the range of all scores."""

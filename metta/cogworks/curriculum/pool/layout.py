@@ -31,7 +31,7 @@ class Column:
 
     Zero for a new task. A saved pool whose values are not finite, or outside ``low`` to ``high``,
     is refused; ``is_clock`` says that they are times on the pool's clock, and none is later than
-    now.
+    now; ``of_pool`` that there is one of it for all tasks of the pool, zero in a new one.
 
     Raises:
         TypeError, ValueError: a name that cannot be one, or bounds that leave out zero.
@@ -42,6 +42,7 @@ class Column:
     low: float = -COLUMN_LIMIT
     high: float = COLUMN_LIMIT
     is_clock: bool = False
+    of_pool: bool = False
 
     def __post_init__(self) -> None:
         if not text("name", self.name):
@@ -151,8 +152,9 @@ COUNTERS = {
 }
 """Header words that are saved, by the names under which they are."""
 
-# Header words, float64: the range of scores seen.
+# Header words, float64: the range of scores seen, and the columns that are of the whole pool.
 SCORE_LOW, SCORE_HIGH = 32, 33
+POOL_VALUES, MAX_POOL_VALUES = 40, 16
 
 # Of each block: what a sampling rule tells other blocks; and the progress up to which its tasks
 # may leave, with 1 + the clock at which that was found out (0: never).
@@ -215,7 +217,8 @@ class TableLayout:
             Column(f"slice_{i}", f"group of the task's value on axis {i}", 0.0)
             for i in range(slice_axes)
         )
-        declared = (*_OWN_COLUMNS, *slices, *columns)
+        self.pool_columns = tuple(column for column in columns if column.of_pool)
+        declared = (*_OWN_COLUMNS, *slices, *(each for each in columns if not each.of_pool))
         base = tuple(
             Column(name, "", *_BASE_BOUNDS.get(name, (-COLUMN_LIMIT, COLUMN_LIMIT)))
             for name in BASE_COLUMNS
@@ -224,7 +227,9 @@ class TableLayout:
         self.names = tuple(column.name for column in self.columns)
         self._offset_of = {name: offset for offset, name in enumerate(self.names)}
         self.settable = frozenset(
-            column.name for column in (*spare, *columns) if column != VARIANT_COLUMN
+            column.name
+            for column in (*spare, *columns)
+            if column != VARIANT_COLUMN and not column.of_pool
         )
         self.has_variants = VARIANT_COLUMN in columns
         self.max_tasks = max_tasks
@@ -258,11 +263,17 @@ class TableLayout:
         self.extra_bytes = offset
 
     def _check_columns(self) -> None:
-        duplicates = sorted({name for name in self.names if self.names.count(name) > 1})
+        names = [*self.names, *(column.name for column in self.pool_columns)]
+        duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
             raise ValueError(
                 f"columns declared twice: {duplicates}; give each column of a component a name of "
                 "its own"
+            )
+        if len(self.pool_columns) > MAX_POOL_VALUES:
+            raise ValueError(
+                f"{len(self.pool_columns)} columns of the pool are not allowed: declare at most "
+                f"{MAX_POOL_VALUES} with of_pool=True"
             )
         # The largest change, an exchange of tasks, journals the header, the row, a group for the
         # label and for each slice, two leaves, the moved entries of the indexes and a retired id.
@@ -280,6 +291,16 @@ class TableLayout:
         """The declaration of a column. Raises KeyError for one that does not exist."""
         return self.columns[self.offset(name)]
 
+    def position(self, column: Column) -> int:
+        """Position of a declared column, within a row or among those of the whole pool. Raises
+        KeyError for one that does not exist."""
+        if not column.of_pool:
+            return self.offset(column.name)
+        names = [each.name for each in self.pool_columns]
+        if column.name not in names:
+            raise KeyError(f"no column {column.name!r} of the pool; there are {', '.join(names)}")
+        return names.index(column.name)
+
     def offset(self, name: str) -> int:
         """Position of a column within a row. Raises KeyError for one that does not exist."""
         try:
@@ -289,6 +310,7 @@ class TableLayout:
 
     def describe(self) -> str:
         """What two processes compare, short enough for a header."""
-        text = json.dumps([FORMAT, self.names, self.extra_bytes, MAX_GROUPS])
+        of_pool = [column.name for column in self.pool_columns]
+        text = json.dumps([FORMAT, self.names, of_pool, self.extra_bytes, MAX_GROUPS])
         names = "+".join(self.names[self.task_struct_size :])
         return f"columns {names} #{hashlib.sha256(text.encode()).hexdigest()[:12]}"

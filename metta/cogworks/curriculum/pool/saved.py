@@ -40,6 +40,7 @@ _ARRAYS: dict[str, Any] = {
     "retired": np.int64,
 }
 _LISTS = (("columns", list), ("group_names", list), ("counters", dict))
+_SINCE_FORMAT = (("of_pool", dict),)  # what the first states of this format lack
 _BOUNDS = {
     "score_range": (-MAX_ABS_SCORE, MAX_ABS_SCORE),
     "history": (-MAX_ABS_SCORE, MAX_ABS_SCORE),
@@ -66,6 +67,7 @@ def to_state(copy: Snapshot) -> dict[str, Any]:
         "rows": copy.rows,
         "counters": {name: copy.counters[name] for name in COUNTERS},
         "score_range": list(copy.score_range),
+        "of_pool": dict(copy.of_pool),
         "groups": copy.groups,
         "group_names": copy.group_names,
         "weights": copy.weights,
@@ -114,8 +116,24 @@ def fitted(state: Any, layout: TableLayout) -> dict[str, Any]:
         "history": history,
         "group_names": list(state["group_names"]),
         "score_range": saved["score_range"].tolist(),
+        "of_pool": _of_pool(state, layout),
         "moments": saved["moments"][: layout.num_blocks],
     }
+
+
+def _of_pool(state: dict[str, Any], layout: TableLayout) -> dict[str, float]:
+    """The columns of the whole pool; one that was not saved begins at zero."""
+    found = {}
+    for column in layout.pool_columns:
+        value = state.get("of_pool", {}).get(column.name, 0.0)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not column.low <= value <= column.high:
+            raise _wrong(
+                f"column {column.name!r} of the pool holds {value!r:.60}, not a number from "
+                f"{column.low:g} to {column.high:g}"
+            )
+        found[column.name] = float(value)
+    return found
 
 
 def _fitting_history(saved: np.ndarray, count: int, size: int) -> tuple[np.ndarray, int]:
@@ -183,7 +201,7 @@ def _check_form(state: Any) -> None:
             f"saved pool has format {state.get('format')!r}, this version reads {FORMAT}; one "
             "saved by another version cannot be taken over: begin a new run"
         )
-    for name, kind in _LISTS:
+    for name, kind in (*_LISTS, *_SINCE_FORMAT):
         if not isinstance(state.get(name, kind()), kind):
             raise _wrong(f"{name} is a {type(state[name]).__name__}, not a {kind.__name__}")
     groups, columns = state.get("group_names", []), state.get("columns", [])
@@ -304,7 +322,8 @@ def begun_anew(state: dict[str, Any], layout: TableLayout) -> dict[str, Any]:
     keep += [layout.offset(VARIANT)] if layout.has_variants else []
     cleared = np.zeros_like(rows)
     cleared[:, keep] = rows[:, keep]
-    return {**state, "rows": cleared, "groups": groups, "counters": counters}
+    of_pool = dict.fromkeys(state["of_pool"], 0.0)
+    return {**state, "rows": cleared, "groups": groups, "counters": counters, "of_pool": of_pool}
 
 
 def is_group(name: str) -> bool:

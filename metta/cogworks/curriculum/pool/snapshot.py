@@ -34,6 +34,7 @@ class Snapshot:
         moments: what the sampling rule knows of each block.
         counters: by name, and ``active``.
         score_range: the lowest and the highest score, and 0.
+        of_pool: the columns of the whole pool, by name.
         group_names, groups: names and sums of the groups.
         history: the ring of recent scores.
         retired: ids of the last retired tasks.
@@ -46,6 +47,7 @@ class Snapshot:
     moments: np.ndarray
     counters: dict[str, int]
     score_range: tuple[float, float]
+    of_pool: dict[str, float]
     group_names: list[str]
     groups: np.ndarray
     history: np.ndarray
@@ -153,6 +155,7 @@ class _Copy:
             moments=table.samples.moments.copy(),
             counters=counters,
             score_range=table.header.seen_range,
+            of_pool=table.header.of_pool(),
             group_names=group_names,
             groups=table.groups.sums[: len(group_names)].copy(),
             history=table.history.copy(),

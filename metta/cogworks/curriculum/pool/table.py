@@ -33,7 +33,6 @@ from metta.cogworks.curriculum.pool.layout import (
     CLOSED_COMPLETED,
     CLOSED_SCHEDULED,
     COMPLETION_COUNT,
-    COUNTERS,
     CREATED,
     CREATION_TIME,
     EPOCH,
@@ -50,8 +49,6 @@ from metta.cogworks.curriculum.pool.layout import (
     PRIOR,
     ROW_SEED,
     SCHEDULED,
-    SCORE_HIGH,
-    SCORE_LOW,
     SEED,
     SUCCESS_THRESHOLD,
     TASK_ID,
@@ -361,11 +358,9 @@ class TaskTable:
         self.groups.sums[: len(state["groups"])] = state["groups"]
         self.new_ids.retired_ring[: len(state["retired"])] = state["retired"]
         self.history[: len(state["history"])] = state["history"]
-        self._values[SCORE_LOW], self._values[SCORE_HIGH] = state["score_range"]
         self._rebuild()
         self.samples.load(state["weights"], state["moments"])
-        for name, word in COUNTERS.items():
-            words[word] = state["counters"][name]
+        self.header.load(state)
         words[LOADING] = 0
 
     def _clear(self) -> None:
