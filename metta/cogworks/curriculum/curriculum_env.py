@@ -24,28 +24,23 @@ except ImportError as error:
 
 from metta.cogworks.curriculum import episode_checks
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
-from metta.cogworks.curriculum.scores import MAX_ABS_SCORE
-from metta.cogworks.curriculum.sessions import SessionClosedError
+from metta.cogworks.curriculum.refusals import (
+    MAX_ATTEMPTS,
+    REFUSALS,
+    InvalidTasksError,
+    all_refused,
+    retire,
+)
+from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.tasks.config_cache import Lease
 
-MAX_ATTEMPTS = 1000
-"""Invalid tasks in a row before giving up: one full pool of the default size, a few seconds of
-refused resets."""
+__all__ = ["MAX_ATTEMPTS", "REFUSALS", "CurriculumEnv", "InvalidTasksError"]
 
 _SEED_STRIDE = 1_000_003
 """Step between the seeds of one environment's episodes: a prime, so that environments seeded 0, 1,
 2 do not meet."""
-
-REFUSALS = (ValueError, RuntimeError, AssertionError, LookupError)
-"""What a generator (TaskInvariantError is a ValueError) or an environment raises for a
-configuration that cannot be."""
-
-
-class InvalidTasksError(RuntimeError):
-    """Every task that the curriculum proposed was refused by its generator or by the
-    environment."""
 
 
 @dataclass(slots=True)
@@ -217,7 +212,7 @@ class CurriculumEnv(PufferEnv):
                 outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
             except REFUSALS as error:
                 _forget_closed_simulation(self._env)
-                self._retire(task.task_id, error)
+                retire(self._curriculum, task.task_id, error)
                 reason = error
                 continue
             self._episode = self._new_episode(task)
@@ -226,11 +221,7 @@ class CurriculumEnv(PufferEnv):
                 configs.release(last)
             reason = None  # whose traceback refers to this frame, and so to the configuration
             return outcome
-        raise InvalidTasksError(
-            f"every task was invalid: {self._max_attempts} tasks in a row were refused, the last "
-            f"one because of {type(reason).__name__}: {reason}. Check the buckets and overrides of "
-            "the task generator"
-        ) from reason
+        raise all_refused(self._max_attempts, reason)
 
     def _new_episode(self, task: CurriculumTask) -> _Episode:
         env = self._env
@@ -238,14 +229,6 @@ class CurriculumEnv(PufferEnv):
             return _Episode(task, env.step, None)
         returns = np.zeros(self._agents)
         return _Episode(task, functools.partial(_step_and_sum, env, returns), returns)
-
-    def _retire(self, task_id: int, error: Exception) -> None:
-        try:
-            self._curriculum.retire_task(task_id, f"{type(error).__name__}: {error}")
-        except SessionClosedError:
-            raise
-        except RuntimeError as empty:  # that was the last task
-            raise InvalidTasksError(str(empty)) from error
 
     def _credit(self, episode: _Episode, infos: Any) -> Any:
         """Tell the curriculum of an episode that has ended. Returns the infos of its last step.
