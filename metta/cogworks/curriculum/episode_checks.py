@@ -18,6 +18,7 @@ import numpy as np
 
 from metta.cogworks.curriculum.curriculum import Curriculum
 from metta.cogworks.curriculum.pool.backends import LocalMemoryBackend
+from metta.cogworks.curriculum.right_wrapper import right_wrapper
 
 OWN_INFOS = ("reward", "length")
 """Keys that `CurriculumEnv` itself adds to the infos of an episode's last step."""
@@ -31,6 +32,10 @@ _ENV_NAMES = (
     "close",
 )
 _CURRICULUM_NAMES = ("get_task", "update_task_performance", "count_unscored", "retire_task")
+_WAY_OUT = (
+    "Give a pufferlib.PufferEnv or what pufferlib.emulation makes of another environment, or call "
+    "the curriculum's get_task() and update_task_performance() around the episodes of your own loop"
+)
 _SEEDS = 2**32  # numpy's and mettagrid's are of 32 bits
 
 
@@ -59,25 +64,23 @@ def check_process(curriculum: Curriculum) -> None:
         )
 
 
-def check_environment(env: Any) -> int:
-    """The number of agents of a native PufferLib environment; TypeError if it is none."""
+def check_environment(env: Any, emulated: bool) -> int:
+    """The number of agents of a PufferLib environment, native or ``emulated``; TypeError, which
+    names the right wrapper, if it is none."""
     problem = ""
     lacks = [name for name in _ENV_NAMES if getattr(env, name, None) is None]
     if isinstance(env, type):
         problem = "it is a class, not an environment"
     elif lacks:
         problem = f"it has no {', '.join(lacks)}"
-    elif getattr(env, "emulated", False):
+    elif not emulated and getattr(env, "emulated", False):
         problem = "it emulates one, and returns numbers where a native one returns arrays"
     elif not _is_integer(env.num_agents) or env.num_agents < 1:
         problem = f"its num_agents is {env.num_agents!r}, not an integer of at least 1"
-    if problem:
-        raise TypeError(
-            f"env={shown(env)} is no native PufferLib environment: {problem}. Give a "
-            "pufferlib.PufferEnv, or call the curriculum's get_task() and "
-            "update_task_performance() around the episodes of your own loop"
-        )
-    return int(env.num_agents)
+    if not problem:
+        return int(env.num_agents)
+    found = right_wrapper(env, "CurriculumEnv") or f"{problem}. {_WAY_OUT}"
+    raise TypeError(f"env={shown(env)} is no PufferLib environment: {found}")
 
 
 def check_curriculum(curriculum: Any, reuse_configs: bool) -> None:

@@ -219,7 +219,7 @@ def _check_environment(env: Any) -> None:
                 )
             inner = inner.env
         return
-    found = right_wrapper(env) or "give one, such as pistonball_v6.parallel_env()"
+    found = right_wrapper(env, "CurriculumParallelWrapper") or "give one, such as pistonball_v6.parallel_env()"
     if isinstance(env, type):
         found = "it is a class: give an object of it"
     raise TypeError(f"env={shown(env)} is no parallel PettingZoo environment: {found}")

@@ -54,11 +54,16 @@ _KINDS = (
 )
 
 
-def right_wrapper(env: object) -> str | None:
+def right_wrapper(env: object, other_than: str) -> str | None:
     """What kind of environment this is, and the wrapper for it, in words; None where it is of no
-    kind that is known."""
+    kind that is known.
+
+    Args:
+        other_than: name of the wrapper that asks, which is no advice.
+    """
     for kind in _KINDS:
         module: Any = sys.modules.get(kind.module)
         if module is not None and isinstance(env, getattr(module, kind.name)):
-            return f"it is {kind.article} environment: {kind.way_out}"
+            is_own = kind.way_out.endswith(f".{other_than}")
+            return None if is_own else f"it is {kind.article} environment: {kind.way_out}"
     return None

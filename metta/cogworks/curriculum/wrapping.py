@@ -249,6 +249,8 @@ def keywords(config: Any, task_id: int) -> dict[str, Any]:
 
 def checked_score(score: Any, source: str) -> float:
     """The score as a float, which need not be finite. Raises TypeError for what is no number."""
+    if type(score) is float:  # at once: on the path of every episode
+        return score
     if isinstance(score, np.ndarray) and score.size == 1:
         score = score.item()
     if isinstance(score, SupportsFloat):
