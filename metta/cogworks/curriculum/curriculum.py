@@ -43,7 +43,6 @@ from metta.cogworks.curriculum.scores import (
     validate_completion,
     validate_completions,
     validate_unscored,
-    warn_of_unscored,
 )
 from metta.cogworks.curriculum.sessions import new_session_id
 from metta.cogworks.curriculum.stats import StatsLogger
@@ -204,18 +203,20 @@ class Curriculum(StatsLogger):
         validate_unscored(task_id, score)
         count = self._one_more_unscored(task_id)
         if not count & (count - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
-            warn_of_unscored(task_id, self.label_of(task_id), score, count)
+            label = self.label_of(task_id)
+            _LOG.warning(
+                "an episode of task %d%s was not scored, its score is %r (not scored so far: %d): "
+                "check the environment's rewards for divisions by zero and overflows",
+                task_id,
+                f" ({label})" if label else "",
+                score,
+                count,
+            )
 
     @exclusive
     def _one_more_unscored(self, task_id: int) -> int:
         self._population.end_unscored(task_id)
         return self.table.header.count_unscored()
-
-    @exclusive
-    def give_up(self, task_id: int) -> None:
-        """An episode of the task was cut off and comes to nothing: it is no longer in flight. The
-        task keeps what is known of it, and stays counted as scheduled."""
-        self._population.end_unscored(self._family_id(validate_task_id(task_id)))
 
     def _family_id(self, task_id: int) -> int:
         if task_id >= self._num_ids:
@@ -379,9 +380,6 @@ class Curriculum(StatsLogger):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # a handle on a pool, of which there is one
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.session_id is None:
