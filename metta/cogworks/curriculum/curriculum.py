@@ -201,6 +201,12 @@ class Curriculum(StatsLogger):
         return task_id
 
     @exclusive
+    def give_up(self, task_id: int) -> None:
+        """An episode of the task was cut off and comes to nothing: it is no longer in flight. The
+        task keeps what is known of it, and stays counted as scheduled."""
+        self._population.end_unscored(self._family_id(validate_task_id(task_id)))
+
+    @exclusive
     def retire_task(self, task_id: int, reason: str) -> None:
         """Take a task out of the pool because its environment cannot be built; it is counted as
         ``num_invalid`` and replaced.
@@ -342,6 +348,9 @@ class Curriculum(StatsLogger):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # a handle on a pool, of which there is one
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.session_id is None:
