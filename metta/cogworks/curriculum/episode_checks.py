@@ -39,14 +39,19 @@ _WAY_OUT = (
 _SEEDS = 2**32  # numpy's and mettagrid's are of 32 bits
 
 
-def check_wrapping(curriculum: Any, bucket_values: Any, max_attempts: Any) -> None:
-    """TypeError or ValueError for what a wrapper of Gymnasium or PettingZoo cannot use."""
+def check_own_curriculum(curriculum: Any) -> None:
+    """TypeError for what is no Curriculum, ValueError for one of another process's memory."""
     if not isinstance(curriculum, Curriculum):
         raise TypeError(
             f"curriculum={shown(curriculum)} is not a Curriculum: make one of a configuration with "
             "Curriculum(config), and give that"
         )
     check_process(curriculum)
+
+
+def check_wrapping(curriculum: Any, bucket_values: Any, max_attempts: Any) -> None:
+    """TypeError or ValueError for what a wrapper of Gymnasium or PettingZoo cannot use."""
+    check_own_curriculum(curriculum)
     if not isinstance(bucket_values, bool):
         raise TypeError(f"bucket_values={shown(bucket_values)} is not allowed: give a boolean")
     check_options(max_attempts, None)

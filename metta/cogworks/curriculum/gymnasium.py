@@ -232,7 +232,9 @@ def _check_environment(env: Any) -> None:
                 )
             inner = inner.env
         return
-    found = right_wrapper(env, "CurriculumWrapper") or "give one, such as gymnasium.make('CartPole-v1')"
+    found = (
+        right_wrapper(env, "CurriculumWrapper") or "give one, such as gymnasium.make('CartPole-v1')"
+    )
     if isinstance(env, type):
         found = "it is a class: give an object of it"
     raise TypeError(f"env={shown(env)} is no Gymnasium environment: {found}")

@@ -62,9 +62,10 @@ class CurriculumParallelWrapper(BaseParallelWrapper[AgentID, ObsType, ActionType
     Args:
         env: a parallel environment, wrapped or not. ``pettingzoo.utils.aec_to_parallel`` makes one
             of a turn-based environment whose agents act in cycles.
-        make_env: makes the environment anew for each task, ``pistonball_v6.parallel_env`` for
-            instance. The fields of the configuration, which is a pydantic model, a dataclass or a
-            dict, are its keyword arguments. Agents and their spaces must be the same.
+        make_env: makes the environment anew for each task, ``functools.partial(pettingzoo.make,
+            "parallel", "sisl/pursuit-v5")`` for instance. The fields of the configuration, which is
+            a pydantic model, a dataclass or a dict, are its keyword arguments. Agents and their
+            spaces must be the same.
         score: scores an episode instead of the mean return, for instance
             ``lambda episode: min(episode.total_rewards.values())``; may return anything that is a
             number.
@@ -219,7 +220,10 @@ def _check_environment(env: Any) -> None:
                 )
             inner = inner.env
         return
-    found = right_wrapper(env, "CurriculumParallelWrapper") or "give one, such as pistonball_v6.parallel_env()"
+    found = (
+        right_wrapper(env, "CurriculumParallelWrapper")
+        or "give one, such as pistonball_v6.parallel_env()"
+    )
     if isinstance(env, type):
         found = "it is a class: give an object of it"
     raise TypeError(f"env={shown(env)} is no parallel PettingZoo environment: {found}")
