@@ -23,6 +23,7 @@ except ImportError as error:
 
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
 from metta.cogworks.curriculum.episode_checks import check_function, check_seed, shown
+from metta.cogworks.curriculum.made_spaces import check_spaces
 from metta.cogworks.curriculum.refusals import MAX_ATTEMPTS, InvalidTasksError
 from metta.cogworks.curriculum.right_wrapper import right_wrapper
 from metta.cogworks.curriculum.sessions import SessionClosedError
@@ -83,8 +84,9 @@ class CurriculumWrapper(
         make_env: makes the environment anew for each task, ``functools.partial(gymnasium.make,
             "Name-v0")`` for instance. The fields of the configuration, which is a pydantic model, a
             dataclass or a dict, are its keyword arguments. ``env`` is then what is played until
-            the first reset; the one before is closed. Observation and action space must be equal.
-            Seeds of the new environments follow from the last one given to ``reset()``.
+            the first reset; the one before is closed. Its spaces stay those of all: others must be
+            equal, but for the bounds of boxes of observations. Seeds of the new environments follow
+            from the last one given to ``reset()``.
         as_options: True to give the fields of the configuration to the environment as options of
             its reset.
         score: scores an episode instead of its return, for instance
@@ -211,15 +213,8 @@ class CurriculumWrapper(
 
     def _check_made(self, env: gymnasium.Env[ObsType, ActType]) -> None:
         _check_environment(env)
-        for name, own, other in (
-            ("observation", self.observation_space, env.observation_space),
-            ("action", self.action_space, env.action_space),
-        ):
-            if own != other:
-                raise ValueError(
-                    f"the {name} space of the environment that make_env made is {other}, and was "
-                    f"{own}: it must be the same for all tasks"
-                )
+        observations = self.observation_space, env.observation_space
+        check_spaces(observations, (self.action_space, env.action_space))
 
 
 def _check_environment(env: Any) -> None:

@@ -21,6 +21,7 @@ except ImportError as error:
 
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
 from metta.cogworks.curriculum.episode_checks import check_function, check_seed, shown
+from metta.cogworks.curriculum.made_spaces import check_spaces
 from metta.cogworks.curriculum.refusals import MAX_ATTEMPTS, InvalidTasksError
 from metta.cogworks.curriculum.right_wrapper import right_wrapper
 from metta.cogworks.curriculum.sessions import SessionClosedError
@@ -64,8 +65,8 @@ class CurriculumParallelWrapper(BaseParallelWrapper[AgentID, ObsType, ActionType
             of a turn-based environment whose agents act in cycles.
         make_env: makes the environment anew for each task, ``functools.partial(pettingzoo.make,
             "parallel", "sisl/pursuit-v5")`` for instance. The fields of the configuration, which is
-            a pydantic model, a dataclass or a dict, are its keyword arguments. Agents and their
-            spaces must be the same.
+            a pydantic model, a dataclass or a dict, are its keyword arguments. Agents and spaces
+            must be those of ``env``, but for the bounds of boxes of observations.
         score: scores an episode instead of the mean return, for instance
             ``lambda episode: min(episode.total_rewards.values())``; may return anything that is a
             number.
@@ -198,15 +199,9 @@ class CurriculumParallelWrapper(BaseParallelWrapper[AgentID, ObsType, ActionType
                 f"were {self.possible_agents}: they must be the same for all tasks"
             )
         for agent in env.possible_agents:
-            for name, own, other in (
-                ("observation", self.observation_space(agent), env.observation_space(agent)),
-                ("action", self.action_space(agent), env.action_space(agent)),
-            ):
-                if own != other:
-                    raise ValueError(
-                        f"the {name} space of {agent!r} in the environment that make_env made is "
-                        f"{other}, and was {own}: it must be the same for all tasks"
-                    )
+            observations = self.observation_space(agent), env.observation_space(agent)
+            actions = self.action_space(agent), env.action_space(agent)
+            check_spaces(observations, actions, f"{agent!r} in the environment")
 
 
 def _check_environment(env: Any) -> None:

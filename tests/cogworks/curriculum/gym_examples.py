@@ -30,8 +30,15 @@ class Walk(gymnasium.Env):
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(self, length: int = 3, pay: float = 0.5, truncates: bool = False, most: int = 9):
-        self.observation_space = Box(0, most, (2,), np.float32)
+    def __init__(
+        self,
+        length: int = 3,
+        pay: float = 0.5,
+        truncates: bool = False,
+        most: int = 9,
+        size: int = 2,
+    ):
+        self.observation_space = Box(0, most, (size,), np.float32)
         self.action_space = Discrete(2)
         self.length, self.pay, self.truncates, self.elapsed = length, pay, truncates, 0
         self.closed = 0

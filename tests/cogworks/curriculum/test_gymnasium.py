@@ -6,6 +6,7 @@ import logging
 import pickle
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import Autoreset, RecordEpisodeStatistics, TimeLimit
 from pydantic import BaseModel
 
 from metta.cogworks.curriculum import Curriculum, CurriculumConfig, LearningProgressConfig
 from metta.cogworks.curriculum.gymnasium import CurriculumWrapper, Episode, InvalidTasksError
+from metta.cogworks.curriculum.made_spaces import check_spaces
 from metta.cogworks.curriculum.wrapping import keywords
 from tests.cogworks.curriculum.gym_examples import Walk, play, set_walk, walk, walks
 
@@ -398,14 +401,49 @@ def test_environments_that_are_made_anew_are_seeded_by_the_first_seed():
     assert made_history(None) != made_history(None)
 
 
-@pytest.mark.parametrize("most", [8, 10])
-def test_spaces_that_differ_retire_the_task(most: int, caplog: pytest.LogCaptureFixture):
+def test_spaces_that_differ_retire_the_task(caplog: pytest.LogCaptureFixture):
     with walks(tasks={"length": [2]}) as curriculum:
-        env = walk(curriculum, make_env=functools.partial(Walk, most=most))
+        env = walk(curriculum, make_env=functools.partial(Walk, size=3))
         with pytest.raises(InvalidTasksError, match="it must be the same for all tasks"):
             env.reset()
         assert curriculum.stats()["num_invalid"] == 1
         assert "observation space of the environment that make_env made is Box" in caplog.text
+        assert stats(curriculum)["scheduled"] == 1
+
+
+def test_bounds_of_observations_may_differ():
+    with walks() as curriculum:
+        env = walk(curriculum, make_env=functools.partial(Walk, most=7))
+        play(env)
+        assert env.observation_space == Walk().observation_space
+        assert env.unwrapped.observation_space != env.observation_space
+
+
+BOX, DISCRETE = Box(0, 1, (2,)), Discrete(2)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "fits"),
+    [
+        (BOX, Box(0, 5, (2,)), True),
+        (BOX, Box(0, 1, (3,)), False),
+        (BOX, Box(0, 1, (2,), np.float64), False),
+        (BOX, DISCRETE, False),
+        (DISCRETE, Discrete(2), True),
+        (DISCRETE, Discrete(3), False),
+        (Dict(a=BOX, b=DISCRETE), Dict(a=Box(0, 5, (2,)), b=DISCRETE), True),
+        (Dict(a=BOX), Dict(b=BOX), False),
+        (Dict(a=BOX), Dict(a=BOX, b=BOX), False),
+        (Tuple((BOX, DISCRETE)), Tuple((Box(0, 5, (2,)), DISCRETE)), True),
+        (Tuple((BOX,)), Tuple((BOX, BOX)), False),
+    ],
+)
+def test_which_spaces_fit(own: Any, other: Any, fits: bool):
+    expectation = nullcontext() if fits else pytest.raises(ValueError, match="observation space of")
+    with expectation:
+        check_spaces((own, other), (DISCRETE, DISCRETE))
+    with nullcontext() if own == other else pytest.raises(ValueError, match="the action space of"):
+        check_spaces((BOX, BOX), (own, other))
 
 
 def test_keywords_that_the_environment_does_not_take_are_an_error_at_once():
