@@ -93,6 +93,34 @@ def curriculum(tasks: int = 1000, processes: int = 8, out: Path | None = None) -
     return CommandTool(function=functools.partial(run, tasks, processes, out))
 
 
+def wrappers(envs: int = 8, turns: int = 101, out: Path | None = None) -> CommandTool:
+    """Steps a second that CartPole keeps with the curriculum's wrapper, in Gymnasium's vector
+    environment; about half a minute. The last line is one JSON object.
+
+    Args:
+        envs: environments in the vector environment.
+        turns: measurements of each; the median counts.
+        out: file to write the JSON object to as well.
+    """
+    for name, value in (("envs", envs), ("turns", turns)):
+        if value < 1:
+            raise ValueError(f"{name}={value} is not allowed: give at least 1")
+    return CommandTool(function=functools.partial(run_wrappers, envs, turns, out))
+
+
+def run_wrappers(envs: int, turns: int, out: Path | None) -> None:
+    """Measure, and print the JSON object."""
+    from experiments.costs.wrappers import steps_kept
+
+    figures, times = steps_kept(envs, turns)
+    result = {key: round(value, 3) for key, value in (figures | times).items()}
+    line = json.dumps(result | {"envs": envs, "turns": turns, "versions": versions()})
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(line + "\n", encoding="utf-8")
+    print(line)
+
+
 def run(tasks: int, processes: int, out: Path | None) -> None:
     """Measure everything, print the table and, last, the JSON object."""
     console = Console()
@@ -154,7 +182,7 @@ def figures_table(result: dict[str, Any]) -> Table:
 
 def versions() -> dict[str, str]:
     """Versions of what was measured and of what it was measured against."""
-    packages = ("metta-curriculum", "numpy", "pydantic", "mettagrid", "pufferlib-core")
+    packages = ("metta-curriculum", "numpy", "pydantic", "mettagrid", "pufferlib-core", "gymnasium")
     return {"python": platform.python_version()} | {
         name: importlib.metadata.version(name) for name in packages
     }

@@ -1,9 +1,12 @@
 """Curriculum learning: choose, for every environment, the task its agent learns most from next.
 
-Needs numpy and pydantic. :class:`CurriculumEnv` needs pufferlib, and is imported when first asked
+Needs numpy and pydantic. The wrappers of environments, ``CurriculumEnv`` (PufferLib),
+``CurriculumWrapper`` (Gymnasium), ``CurriculumParallelWrapper`` (PettingZoo) and
+``CurriculumCallback`` (Stable-Baselines3), need their library, and are imported when first asked
 for.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from metta.cogworks.curriculum.curriculum import (
@@ -80,8 +83,21 @@ from metta.cogworks.curriculum.task_tracker import (
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.curriculum_env import CurriculumEnv as CurriculumEnv
+    from metta.cogworks.curriculum.gymnasium import CurriculumWrapper as CurriculumWrapper
+    from metta.cogworks.curriculum.pettingzoo import (
+        CurriculumParallelWrapper as CurriculumParallelWrapper,
+    )
+    from metta.cogworks.curriculum.sb3 import CurriculumCallback as CurriculumCallback
 
-# Without CurriculumEnv, so that `import *` works where pufferlib is not installed.
+_OF_OTHER_LIBRARIES = {
+    "CurriculumCallback": "sb3",
+    "CurriculumEnv": "curriculum_env",
+    "CurriculumParallelWrapper": "pettingzoo",
+    "CurriculumWrapper": "gymnasium",
+}
+"""Names and the modules of this package that define them."""
+
+# Without those, so that `import *` works where their libraries are not installed.
 __all__ = [
     "BasicLPScorer",
     "BidirectionalLPScorer",
@@ -142,8 +158,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "CurriculumEnv":
-        from metta.cogworks.curriculum.curriculum_env import CurriculumEnv
-
-        return CurriculumEnv
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _OF_OTHER_LIBRARIES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -22,30 +22,25 @@ except ImportError as error:
         "'metta-curriculum[train]'"
     ) from error
 
-from metta.cogworks.curriculum import episode_checks
+from metta.cogworks.curriculum import episode_checks, puffer_emulation
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
-from metta.cogworks.curriculum.scores import MAX_ABS_SCORE
-from metta.cogworks.curriculum.sessions import SessionClosedError
+from metta.cogworks.curriculum.refusals import (
+    MAX_ATTEMPTS,
+    REFUSALS,
+    InvalidTasksError,
+    all_refused,
+    retire,
+)
+from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.tasks.config_cache import Lease
 
-MAX_ATTEMPTS = 1000
-"""Invalid tasks in a row before giving up: one full pool of the default size, a few seconds of
-refused resets."""
+__all__ = ["MAX_ATTEMPTS", "REFUSALS", "CurriculumEnv", "InvalidTasksError"]
 
 _SEED_STRIDE = 1_000_003
 """Step between the seeds of one environment's episodes: a prime, so that environments seeded 0, 1,
 2 do not meet."""
-
-REFUSALS = (ValueError, RuntimeError, AssertionError, LookupError)
-"""What a generator (TaskInvariantError is a ValueError) or an environment raises for a
-configuration that cannot be."""
-
-
-class InvalidTasksError(RuntimeError):
-    """Every task that the curriculum proposed was refused by its generator or by the
-    environment."""
 
 
 @dataclass(slots=True)
@@ -77,8 +72,10 @@ class CurriculumEnv(PufferEnv):
     (PufferLib).
 
     Args:
-        env: a native PufferLib environment. It resets itself or waits to be reset after an episode;
-            both work.
+        env: a native PufferLib environment, or one that PufferLib's emulation made of Gymnasium's
+            or PettingZoo's (``pufferlib.emulation``). It resets itself or waits to be reset after
+            an episode; both work. Of an emulated one this returns what a native one would: arrays,
+            and a list of infos.
         curriculum: chooses tasks and is told their scores. It stays open when this environment
             closes.
         apply_task: hands a task's configuration to the environment, before its reset. Default:
@@ -122,7 +119,8 @@ class CurriculumEnv(PufferEnv):
         # PufferEnv.__init__ is not called: buffers and spaces are the wrapped environment's.
         if isinstance(env, CurriculumEnv):
             raise TypeError("env is a CurriculumEnv already: give the environment that it wraps")
-        num_agents = episode_checks.check_environment(env)
+        emulated = puffer_emulation.is_emulated(env)
+        num_agents = episode_checks.check_environment(env, emulated)
         episode_checks.check_function("apply_task", apply_task, "lambda env, config: ...")
         episode_checks.check_function("episode_rewards", episode_rewards, "lambda env: array")
         episode_checks.check_function("episode_stats", episode_stats, "lambda env: {...}")
@@ -130,6 +128,8 @@ class CurriculumEnv(PufferEnv):
         if reuse_configs is None:
             reuse_configs = apply_task is None
         episode_checks.check_curriculum(curriculum, reuse_configs)
+        if isinstance(curriculum, Curriculum):
+            episode_checks.check_process(curriculum)
         if apply_task is None and not callable(getattr(env, "set_mg_config", None)):
             raise TypeError(
                 f"{type(env).__name__} has no set_mg_config: pass apply_task=lambda env, config: "
@@ -140,6 +140,7 @@ class CurriculumEnv(PufferEnv):
             self._rewards_from = f"{type(env).__name__}.get_episode_rewards()"
             episode_rewards = _own_episode_rewards
         self._env: Any = env
+        self._emulated = emulated
         self._curriculum = curriculum
         self._agents = num_agents
         self._apply_task = apply_task or _set_mg_config
@@ -214,10 +215,10 @@ class CurriculumEnv(PufferEnv):
                 if configs is not None:
                     lease = configs.acquire(task.task_id)
                 self._apply_task(self._env, task.get_env_cfg() if lease is None else lease[0])
-                outcome = self._env.reset() if seed is None else self._env.reset(seed=seed)
+                outcome = self._reset_env(seed)
             except REFUSALS as error:
                 _forget_closed_simulation(self._env)
-                self._retire(task.task_id, error)
+                retire(self._curriculum, task.task_id, error)
                 reason = error
                 continue
             self._episode = self._new_episode(task)
@@ -226,26 +227,21 @@ class CurriculumEnv(PufferEnv):
                 configs.release(last)
             reason = None  # whose traceback refers to this frame, and so to the configuration
             return outcome
-        raise InvalidTasksError(
-            f"every task was invalid: {self._max_attempts} tasks in a row were refused, the last "
-            f"one because of {type(reason).__name__}: {reason}. Check the buckets and overrides of "
-            "the task generator"
-        ) from reason
+        raise all_refused(self._max_attempts, reason)
+
+    def _reset_env(self, seed: int | None) -> tuple[np.ndarray, Any]:
+        if self._emulated:
+            return puffer_emulation.reset(self._env, seed)
+        return self._env.reset() if seed is None else self._env.reset(seed=seed)
 
     def _new_episode(self, task: CurriculumTask) -> _Episode:
-        env = self._env
+        step = self._env.step
+        if self._emulated:
+            step = functools.partial(puffer_emulation.step, self._env)
         if self._read_rewards is not None:
-            return _Episode(task, env.step, None)
+            return _Episode(task, step, None)
         returns = np.zeros(self._agents)
-        return _Episode(task, functools.partial(_step_and_sum, env, returns), returns)
-
-    def _retire(self, task_id: int, error: Exception) -> None:
-        try:
-            self._curriculum.retire_task(task_id, f"{type(error).__name__}: {error}")
-        except SessionClosedError:
-            raise
-        except RuntimeError as empty:  # that was the last task
-            raise InvalidTasksError(str(empty)) from error
+        return _Episode(task, functools.partial(_step_and_sum, step, returns), returns)
 
     def _credit(self, episode: _Episode, infos: Any) -> Any:
         """Tell the curriculum of an episode that has ended. Returns the infos of its last step.
@@ -311,6 +307,7 @@ _OWN_NAMES = frozenset(
         "_agents",
         "_apply_task",
         "_curriculum",
+        "_emulated",
         "_env",
         "_episode",
         "_lease",
@@ -332,8 +329,10 @@ def _own_episode_rewards(env: Any) -> Any:
     return env.get_episode_rewards()
 
 
-def _step_and_sum(env: Any, returns: np.ndarray, actions: np.ndarray) -> Any:
-    result = env.step(actions)
+def _step_and_sum(
+    step: Callable[[Any], Any], returns: np.ndarray, actions: np.ndarray
+) -> tuple[Any, ...]:
+    result = step(actions)
     rewards = result[1]
     episode_checks.check_rewards(rewards, len(returns), "step() of the environment")
     returns += rewards

@@ -8,9 +8,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import pufferlib.emulation
+import pettingzoo
 import pytest
 from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import SyncVectorEnv
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from metta.cogworks.curriculum import (
     Curriculum,
@@ -49,13 +51,27 @@ class ParallelEnv:
     def close(self) -> None: ...
 
 
+class Parallel(pettingzoo.ParallelEnv):
+    pass
+
+
 class Gym(gymnasium.Env):
     observation_space = Box(0, 1, (1,), np.float32)
     action_space = Discrete(2)
 
 
-def emulated() -> Any:
-    return pufferlib.emulation.GymnasiumPufferEnv(Gym())
+class Duck:
+    """Of no library that is known."""
+
+    def reset(self) -> None: ...
+
+    def step(self, action: int) -> None: ...
+
+
+class Emulated(DrillEnv):
+    """Emulates an environment, and was not made by PufferLib's emulation."""
+
+    emulated = True
 
 
 class Agents(DrillEnv):
@@ -67,15 +83,17 @@ class Agents(DrillEnv):
 
 
 ENVIRONMENTS: list[tuple[Any, str]] = [
-    (None, r"env=None is no native PufferLib environment: it has no num_agents, "),
-    (5, r"env=5 is no native"),
-    ("DrillEnv", r"env='DrillEnv' is no native"),
-    ([], r"env=\[\] is no native"),
+    (None, r"env=None is no PufferLib environment: it has no num_agents, "),
+    (5, r"env=5 is no"),
+    ("DrillEnv", r"env='DrillEnv' is no"),
+    ([], r"env=\[\] is no"),
     (DrillEnv, r"it is a class, not an environment"),
-    (Gym(), r"env=<Gym> .* it has no num_agents, single_observation_space, single_action_space"),
+    (
+        Duck(),
+        r"env=<Duck> .* it has no num_agents, single_observation_space, single_action_space, close",
+    ),
     (ParallelEnv(), r"env=<ParallelEnv> .* it has no num_agents, single_observation_space"),
-    (gymnasium.make("CartPole-v1"), r"it has no num_agents"),
-    (emulated(), r"env=<GymnasiumPufferEnv> .* it emulates one"),
+    (Emulated(), r"env=<Emulated> .* it emulates one"),
     (Agents(0), r"its num_agents is 0, not an integer of at least 1"),
     (Agents(-1), r"its num_agents is -1"),
     (Agents(2.0), r"its num_agents is 2.0"),
@@ -89,8 +107,35 @@ ENVIRONMENTS: list[tuple[Any, str]] = [
 def test_an_environment_that_cannot_be_wrapped(env: Any, message: str):
     with pool() as curriculum, pytest.raises(TypeError, match=message) as caught:
         CurriculumEnv(env, curriculum, apply_task=set_drill)
-    assert "Give a pufferlib.PufferEnv, or call the curriculum's get_task()" in str(caught.value)
+    assert "Give a pufferlib.PufferEnv or what pufferlib.emulation makes of another" in str(
+        caught.value
+    )
     assert "\n" not in str(caught.value)
+
+
+OTHERS: list[tuple[Any, str]] = [
+    (Gym(), r"a Gymnasium environment: use metta.cogworks.curriculum.gymnasium.CurriculumWrapper"),
+    (gymnasium.make("CartPole-v1"), r"a Gymnasium environment: use .*CurriculumWrapper"),
+    (
+        SyncVectorEnv([Gym]),
+        r"a vector environment: use .*CurriculumWrapper on each of the environments that it is",
+    ),
+    (DummyVecEnv([Gym]), r"a vector environment: use .*CurriculumWrapper on each"),
+    (
+        Parallel(),
+        r"a parallel PettingZoo environment: use .*pettingzoo.CurriculumParallelWrapper",
+    ),
+    (
+        pettingzoo.make("aec", "classic/rps-v2"),
+        r"a turn-based .* make it parallel .*, and use .*ParallelWrapper",
+    ),
+]
+
+
+@pytest.mark.parametrize(("env", "message"), OTHERS)
+def test_an_environment_that_another_wrapper_is_for(env: Any, message: str):
+    with pool() as curriculum, pytest.raises(TypeError, match=f"no PufferLib .*: it is {message}"):
+        CurriculumEnv(env, curriculum, apply_task=set_drill)
 
 
 def test_an_environment_that_is_wrapped_already():

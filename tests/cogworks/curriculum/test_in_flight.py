@@ -210,3 +210,23 @@ def test_factors(discount: float, exponent: float) -> None:
     assert factors.of_block(m.astype(float)) == pytest.approx(np.array(expected))
     assert factors.ratio(3, 8) == pytest.approx(factors.factor(8) / factors.factor(3))
     assert factors.is_none == (discount == 0.0)
+
+
+def test_an_episode_that_is_given_up_is_no_longer_in_flight(open_curriculum) -> None:
+    curriculum = open_curriculum(config())
+    before = curriculum.probabilities()
+    task = curriculum.get_task()
+    assert curriculum.probabilities() != before
+    curriculum.give_up(task.task_id)
+    assert in_flight(curriculum, task.task_id) == 0
+    assert curriculum.probabilities() == pytest.approx(before)
+    stats = curriculum.stats()
+    assert (stats["num_scheduled"], stats["num_completed"], stats["num_unscored"]) == (1, 0, 0)
+    curriculum.give_up(task.task_id)  # nothing of it is in flight
+    assert curriculum.stats()["num_in_flight"] == 0
+
+
+@pytest.mark.parametrize("task_id", [4, -1, "0", None])
+def test_what_cannot_be_given_up(open_curriculum, task_id: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="task id"):
+        open_curriculum(config()).give_up(task_id)

@@ -161,6 +161,14 @@ def test_two_curricula_without_a_name_have_pools_of_their_own(open_curriculum) -
     assert two.stats()["num_completed"] == 0
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_copy_of_a_curriculum_is_the_curriculum(open_curriculum, shared: bool) -> None:
+    """What copies environments, and their specifications, must not open the pool again."""
+    hypers = DiscreteRandomConfig(num_active_tasks=2, use_shared_memory=shared)
+    curriculum = open_curriculum(hypers)
+    assert copy.deepcopy({"curriculum": curriculum}) == {"curriculum": curriculum}
+
+
 # -- imports ---------------------------------------------------------------------------------------
 
 WITHOUT = """
@@ -169,7 +177,8 @@ import sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {
-"mettagrid", "pufferlib", "torch", "scipy", "pandas", "yaml", "rich", "gymnasium",}:
+"mettagrid", "pufferlib", "torch", "scipy", "pandas", "yaml", "rich", "gymnasium", "pettingzoo",
+"stable_baselines3",}:
             raise ModuleNotFoundError(f"{name} is not installed here", name=name)
 
 sys.meta_path.insert(0, Blocker())

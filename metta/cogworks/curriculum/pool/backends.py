@@ -8,6 +8,7 @@ Sessions of shared memory (names, presence, removal) are in :mod:`.sessions`.
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -221,6 +222,7 @@ class LocalMemoryBackend(TableBackend):
         # float64, so that the buffer is aligned; numpy takes zeroed pages from the system as they
         # are touched.
         self._attach(_zeroed(self.nbytes).data.cast("B"), lock, True)
+        self.process_id = os.getpid()  # a forked child has a copy
 
     def cleanup(self) -> None:
         """Nothing to remove: the memory goes with the object."""

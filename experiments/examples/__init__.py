@@ -1,0 +1,1 @@
+"""Examples to copy: a curriculum in other libraries' training, a file each."""
