@@ -99,6 +99,11 @@ class SumTree:
             return i - size
         return self._last_positive()
 
+    def remaining(self) -> Remaining:
+        """The tree without the slots that are left out of it from now on. Lock held, as long as it
+        is used."""
+        return Remaining(self._nodes, self.size)
+
     def faults(self) -> int:
         """How many nodes are not the sum of their children."""
         sums = self._array[2::2] + self._array[3::2]
@@ -114,3 +119,53 @@ class SumTree:
             if nodes[i + 1] > 0.0:
                 i += 1
         return i - self.size
+
+
+class Remaining:
+    """A tree of sums some of whose slots are left out, for draws without replacement. The tree
+    itself stays as it is; of the nodes above the slots that are left out there are sums here.
+
+    Weights of slots that were left out may change meanwhile, others may not.
+
+    Args:
+        nodes: of the tree: its sums, then its leaves.
+        size: number of leaves.
+    """
+
+    def __init__(self, nodes: Any, size: int):
+        self._nodes, self._size = nodes, size
+        self._sums: dict[int, float] = {}
+
+    def _sum(self, i: int) -> float:
+        found = self._sums.get(i)
+        return self._nodes[i] if found is None else found
+
+    def leave_out(self, slot: int) -> None:
+        """Count the slot's weight as 0 from now on. Cost: log2(size) steps."""
+        i, weight = self._size + slot, 0.0
+        self._sums[i] = 0.0
+        while i > 1:
+            weight += self._sum(i ^ 1)
+            i >>= 1
+            self._sums[i] = weight
+
+    def find(self, x: float) -> int:
+        """See :meth:`SumTree.find`, of what is left."""
+        i, rest = 1, x * self._sum(1)
+        while i < self._size:
+            i += i
+            left = self._sum(i)
+            if rest >= left:
+                rest -= left
+                i += 1
+        return i - self._size if self._sum(i) > 0.0 else self._last_positive()
+
+    def _last_positive(self) -> int:
+        i = 1
+        if not self._sum(1) > 0.0:
+            return -1
+        while i < self._size:
+            i += i
+            if self._sum(i + 1) > 0.0:
+                i += 1
+        return i - self._size
