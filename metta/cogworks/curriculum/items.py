@@ -39,7 +39,8 @@ def items_config(
     try:
         generator = ItemsGenerator.Config(items=found, keys=keys, label=label)
     except ValidationError as error:  # its own text would show the items
-        raise ValueError("; ".join(str(each["msg"]) for each in error.errors())) from None
+        told = [each["msg"].removeprefix("Value error, ") for each in error.errors()]
+        raise ValueError("; ".join(told)) from None
     algorithm = LearningProgressConfig() if algorithm_config is None else algorithm_config
     given = "num_active_tasks" in algorithm.model_fields_set
     if num_active_tasks is None and not given:

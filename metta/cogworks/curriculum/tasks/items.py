@@ -79,9 +79,7 @@ def _loaded(dump: Mapping[str, Any]) -> Any:
         return [_any_config.validate_python(config) for config in dump[_CONFIGS]]
     if dump.keys() == {_DIGEST, _COUNT}:
         return UnknownItems(dump[_COUNT], dump[_DIGEST])
-    raise ValueError(
-        f"items is a {type(dump).__name__} of {list(dump)!r:.60}: give a list of items"
-    )
+    raise ValueError(f"items={dump!r:.60} is a {type(dump).__name__}: give a list of items")
 
 
 def _dumped(items: Any) -> Any:
@@ -167,8 +165,11 @@ class ItemsNode(Node):
         return 0
 
     def label(self, key: Key) -> str:
-        """The generator's, or the item's where it is a configuration with one."""
-        return self.own.label or read_label(self._items[key[0]]) or ""
+        """The generator's, or that of an item that has one, such as a configuration. A data set is
+        not read for it: the pool is locked meanwhile."""
+        if self.own.label or not isinstance(self._items, list | tuple):
+            return self.own.label or ""
+        return read_label(self._items[key[0]]) or ""
 
     def values(self, key: Key) -> dict[str, Any]:
         """There is no axis."""
