@@ -93,7 +93,8 @@ def test_a_configuration_is_handed_out_as_a_copy() -> None:
 
 def test_a_data_set_is_asked_and_not_copied() -> None:
     class DataSet:
-        asked: list[int] = []
+        def __init__(self) -> None:
+            self.asked: list[int] = []
 
         def __len__(self) -> int:
             return 1000
@@ -295,7 +296,7 @@ def test_ids_beyond_the_items_are_refused_wherever_they_come_in() -> None:
         lambda: tracker.update_task_performance(600, 0.5),
         lambda: tracker.track_task_creation(600),
     ):
-        with pytest.raises(ValueError, match="600 is not one of .*from 0 to .*499"):
+        with pytest.raises(ValueError, match=r"600 is not one of .*from 0 to .*499"):
             call()
     assert without_times(curriculum.get_state()) == before
 
@@ -314,7 +315,7 @@ def test_a_state_of_more_items_is_refused_wherever_it_is_loaded() -> None:
         lambda: curriculum.tracker.load_state(pool),
         lambda: curriculum.algorithm.load_state({**state["algorithm"], "tracker": pool}),
     ):
-        with pytest.raises(ValueError, match="task 499 is not one of .*from 0 to .*399"):
+        with pytest.raises(ValueError, match=r"task 499 is not one of .*from 0 to .*399"):
             call()
     assert without_times(curriculum.get_state()) == before
 
