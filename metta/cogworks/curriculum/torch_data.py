@@ -86,6 +86,7 @@ class CurriculumBatchSampler(Sampler[list[int]]):
         """
         if not isinstance(state, dict) or state.keys() != {_BATCHES}:
             raise ValueError(
-                f"{state!r:.60} is not the state of a batch sampler: give what state_dict() returned"
+                f"{state!r:.60} is not the state of a batch sampler: give what state_dict() "
+                "returned"
             )
         self._resumed_at = checked_integer(_BATCHES, state[_BATCHES], 0, self.num_batches)

@@ -135,37 +135,43 @@ class Remaining:
     def __init__(self, nodes: Any, size: int):
         self._nodes, self._size = nodes, size
         self._sums: dict[int, float] = {}
-
-    def _sum(self, i: int) -> float:
-        found = self._sums.get(i)
-        return self._nodes[i] if found is None else found
+        self._leaving: list[int] = []  # slots whose sums are still to be made
 
     def leave_out(self, slot: int) -> None:
-        """Count the slot's weight as 0 from now on. Cost: log2(size) steps."""
-        i, weight = self._size + slot, 0.0
-        self._sums[i] = 0.0
-        while i > 1:
-            weight += self._sum(i ^ 1)
-            i >>= 1
-            self._sums[i] = weight
+        """Count the slot's weight as 0 from now on."""
+        self._leaving.append(slot)
 
     def find(self, x: float) -> int:
-        """See :meth:`SumTree.find`, of what is left."""
-        i, rest = 1, x * self._sum(1)
-        while i < self._size:
+        """See :meth:`SumTree.find`, of what is left. Cost: log2(size) steps, and as many for each
+        slot that was left out since."""
+        for slot in self._leaving:
+            self._leave_out(slot)
+        self._leaving.clear()
+        sums, nodes, size, i = self._sums, self._nodes, self._size, 1
+        rest = x * sums.get(1, nodes[1])
+        while i < size:
             i += i
-            left = self._sum(i)
+            left = sums[i] if i in sums else nodes[i]
             if rest >= left:
                 rest -= left
                 i += 1
-        return i - self._size if self._sum(i) > 0.0 else self._last_positive()
+        return i - size if sums.get(i, nodes[i]) > 0.0 else self._last_positive()
+
+    def _leave_out(self, slot: int) -> None:
+        sums, nodes, i, weight = self._sums, self._nodes, self._size + slot, 0.0
+        sums[i] = 0.0
+        while i > 1:
+            sibling = i ^ 1
+            weight += sums[sibling] if sibling in sums else nodes[sibling]
+            i >>= 1
+            sums[i] = weight
 
     def _last_positive(self) -> int:
-        i = 1
-        if not self._sum(1) > 0.0:
+        sums, nodes, i = self._sums, self._nodes, 1
+        if not sums.get(1, nodes[1]) > 0.0:
             return -1
         while i < self._size:
             i += i
-            if self._sum(i + 1) > 0.0:
+            if sums.get(i + 1, nodes[i + 1]) > 0.0:
                 i += 1
         return i - self._size
