@@ -57,6 +57,7 @@ from metta.cogworks.curriculum.stats import (
 )
 from metta.cogworks.curriculum.task_generator import (
     BucketedTaskGenerator,
+    ItemsGenerator,
     SingleTaskGenerator,
     Span,
     TaskConfig,
@@ -97,6 +98,7 @@ __all__ = [
     "CurriculumTask",
     "DiscreteRandomConfig",
     "DiscreteRandomCurriculum",
+    "ItemsGenerator",
     "LPScorer",
     "LPStatsAggregator",
     "LearnabilityScorer",

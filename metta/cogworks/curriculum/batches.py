@@ -19,8 +19,9 @@ def draw_distinct(population: Population, algorithm: CurriculumAlgorithm, n: int
     table, samples = algorithm.table, algorithm.table.samples
     population.fill_if_new()
     _check(n, table.header.active_count, "has")
+    period = algorithm.refresh_period
     for _ in range(n):  # as often as n draws would
-        if not table.header.is_due(algorithm.refresh_period):
+        if not table.header.is_due(period):
             break
         population.prepare()
     among = samples.remaining()

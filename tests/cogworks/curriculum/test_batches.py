@@ -15,6 +15,7 @@ from metta.cogworks.curriculum import (
     Curriculum,
     CurriculumConfig,
     DiscreteRandomConfig,
+    ItemsGenerator,
     LearningProgressConfig,
     Span,
     bucketed,
@@ -24,7 +25,6 @@ from metta.cogworks.curriculum.pool.checks import pool_faults
 from metta.cogworks.curriculum.pool.journal import Journal
 from metta.cogworks.curriculum.pool.layout import JOURNAL_BYTES
 from metta.cogworks.curriculum.pool.sum_tree import SumTree
-from metta.cogworks.curriculum.tasks.items import ItemsGenerator
 from tests.cogworks.curriculum.generator_examples import Room
 from tests.cogworks.curriculum.states import without_times
 from tests.cogworks.curriculum.test_in_flight import RULES

@@ -18,6 +18,7 @@ from metta.cogworks.curriculum import (
     Curriculum,
     CurriculumConfig,
     DiscreteRandomConfig,
+    ItemsGenerator,
     LearningProgressConfig,
     TaskGeneratorConfig,
     bucketed,
@@ -26,7 +27,6 @@ from metta.cogworks.curriculum import (
 from metta.cogworks.curriculum.items import MOST_IN_POOL
 from metta.cogworks.curriculum.pool.checks import pool_faults
 from metta.cogworks.curriculum.tasks.item_keys import ItemKeys
-from metta.cogworks.curriculum.tasks.items import ItemsGenerator
 from tests.cogworks.curriculum import processes
 from tests.cogworks.curriculum.generator_contract import GeneratorContract
 from tests.cogworks.curriculum.generator_examples import Game, Room

@@ -134,7 +134,7 @@ class Remaining:
 
     def __init__(self, nodes: Any, size: int):
         self._nodes, self._size = nodes, size
-        self._sums: dict[int, float] = {}
+        self._sums: dict[int, Any] = {}  # float, by node
         self._leaving: list[int] = []  # slots whose sums are still to be made
 
     def leave_out(self, slot: int) -> None:
