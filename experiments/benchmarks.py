@@ -1,5 +1,5 @@
 """What the curriculum costs, measured beside a yardstick: ``uv run tools/run.py
-benchmarks.curriculum``.
+benchmarks.curriculum``; of one over a list of items, ``benchmarks.items``.
 
 A time alone says as much about the machine as about the code. So every time is taken together with
 a yardstick that the same process runs in turn with it (A B A B ...), and what is reported is the
@@ -14,7 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from rich.table import Table
 
 from experiments.costs.episodes import creation_cost, episode_cost, first_draw_cost
 from experiments.costs.holds import hold_cost
+from experiments.costs.items import BATCH, batch_cost, opening_cost
 from experiments.costs.pools import Costs
 from experiments.costs.processes import process_scaling
 from experiments.costs.training import build_cost, throughput
@@ -74,6 +75,15 @@ FIGURES = (
         at_least=True,
     ),
     Figure("build_vs_deep_copy", "building a task's arena, four buckets ÷ a deep copy of it", 0.1),
+)
+
+
+ITEM_FIGURES = (
+    Figure("open_items_s", "opening a curriculum over the items", 1.0),
+    Figure("open_items_mib", "memory that it takes, the items apart", 400.0),
+    Figure("open_all_items_s", "the same with all items in the pool", 1.0),
+    Figure("open_all_items_mib", "memory that it takes", 400.0),
+    Figure("batch_vs_single", "64 distinct draws, 512 scores: at once ÷ one by one", 1.0),
 )
 
 
@@ -150,9 +160,46 @@ def run(tasks: int, processes: int, out: Path | None) -> None:
         "absolute": {key: round(value, 3) for key, value in absolute.items()},
         "versions": versions(),
     }
-    console.print(figures_table(result))
+    title = f"curriculum, {result['tasks']:,} tasks, {result['cores']} cores"
+    console.print(figures_table(result, FIGURES, title))
     for key, value in result["absolute"].items():
         console.print(f"  {key} = {value:g}", highlight=False)
+    write(result, out)
+
+
+def items(count: int = 1_000_000, out: Path | None = None) -> CommandTool:
+    """What a curriculum over a list of items takes to open, in time and memory, and what its
+    batches take; half a minute. The last line is one JSON object.
+
+    Args:
+        count: how many items there are.
+        out: file to write the JSON object to as well.
+    """
+    if count < BATCH:
+        raise ValueError(f"count={count} is not allowed: give at least {BATCH}")
+    return CommandTool(function=functools.partial(run_items, count, out))
+
+
+def run_items(count: int, out: Path | None) -> None:
+    """Measure, print the table and, last, the JSON object."""
+    console = Console()
+    opening, batches = opening_cost(count), batch_cost(count)
+    figures = opening.figures | batches.figures
+    result: dict[str, Any] = {
+        **{figure.key: round(figures[figure.key], 4) for figure in ITEM_FIGURES},
+        "met": all(figure.met(figures[figure.key]) for figure in ITEM_FIGURES),
+        "items": count,
+        "absolute": {key: round(value, 3) for key, value in batches.times.items()},
+        "versions": versions(),
+    }
+    console.print(figures_table(result, ITEM_FIGURES, f"curriculum over {count:,} items"))
+    for key, value in result["absolute"].items():
+        console.print(f"  {key} = {value:g}", highlight=False)
+    write(result, out)
+
+
+def write(result: dict[str, Any], out: Path | None) -> None:
+    """Print the result as one line of JSON, and write it to the file if there is one."""
     line = json.dumps(result)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -160,9 +207,9 @@ def run(tasks: int, processes: int, out: Path | None) -> None:
     print(line)
 
 
-def figures_table(result: dict[str, Any]) -> Table:
+def figures_table(result: dict[str, Any], figures: Sequence[Figure], title: str) -> Table:
     """One row per figure: what it is, its value, its bar."""
-    table = Table(title=f"curriculum, {result['tasks']:,} tasks, {result['cores']} cores")
+    table = Table(title=title)
     for header, justify in (
         ("figure", "left"),
         ("meaning", "left"),
@@ -171,7 +218,7 @@ def figures_table(result: dict[str, Any]) -> Table:
         ("", "left"),
     ):
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
-    for figure in FIGURES:
+    for figure in figures:
         value = result[figure.key]
         bar = f"{'≥' if figure.at_least else '≤'} {figure.bar:g}"
         table.add_row(

@@ -60,6 +60,7 @@ from metta.cogworks.curriculum.stats import (
 )
 from metta.cogworks.curriculum.task_generator import (
     BucketedTaskGenerator,
+    ItemsGenerator,
     SingleTaskGenerator,
     Span,
     TaskConfig,
@@ -113,6 +114,7 @@ __all__ = [
     "CurriculumTask",
     "DiscreteRandomConfig",
     "DiscreteRandomCurriculum",
+    "ItemsGenerator",
     "LPScorer",
     "LPStatsAggregator",
     "LearnabilityScorer",

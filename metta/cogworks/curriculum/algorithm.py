@@ -16,7 +16,6 @@ from metta.cogworks.curriculum.pool.layout import (
     TASK_ID,
     Column,
 )
-from metta.cogworks.curriculum.pool.saved import fitted
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import group_totals
 from metta.cogworks.curriculum.pool_config import PoolConfig
@@ -274,7 +273,7 @@ class CurriculumAlgorithm(StatsLogger, ABC):
                 f"saved state belongs to algorithm {state.get('type')!r}, this is "
                 f"{self.hypers.algorithm_type()!r}"
             )
-        return fitted(state.get("tracker", {}), self.table.layout)
+        return self.task_tracker.fitting(state.get("tracker", {}))
 
     @exclusive
     def load_state(self, state: dict[str, Any]) -> None:

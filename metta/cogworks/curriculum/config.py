@@ -20,6 +20,9 @@ from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_clas
 from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, instance, text
+from metta.cogworks.curriculum.tasks.items import FOR_IDENTITY
+
+_LOG = logging.getLogger(__name__)
 
 _LOG = logging.getLogger(__name__)
 
@@ -250,11 +253,11 @@ layout of the pool says already."""
 
 def _plain(config: BaseModel, exclude: set[str] | None = None) -> dict[str, Any]:
     try:
-        return json.loads(config.model_dump_json(exclude=exclude))
+        return json.loads(config.model_dump_json(exclude=exclude, context=FOR_IDENTITY))
     except (ValueError, TypeError) as error:
         first = error
     try:
-        config.model_dump_json(exclude=exclude)
+        config.model_dump_json(exclude=exclude, context=FOR_IDENTITY)
     except (ValueError, TypeError):
         # something in it has no form in JSON, such as a local class
         return {"type": type(config).__qualname__, "fields": repr(config)}

@@ -8,7 +8,7 @@ distribution.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -19,16 +19,19 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomConfig,
     DiscreteRandomCurriculum,
 )
+from metta.cogworks.curriculum.batches import complete_rollouts, draw_distinct
 from metta.cogworks.curriculum.config import CurriculumConfig, checked_config
+from metta.cogworks.curriculum.items import items_config
+from metta.cogworks.curriculum.opening import check_sendable, opened, pool_identity
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
-from metta.cogworks.curriculum.pool.layout import VARIANT_COLUMN, Column
+from metta.cogworks.curriculum.pool.layout import VARIANT_COLUMN
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import pool_counts
 from metta.cogworks.curriculum.population import Population
 from metta.cogworks.curriculum.regions import regions_of
-from metta.cogworks.curriculum.resuming import loadable
+from metta.cogworks.curriculum.resuming import loadable, with_item_keys
 from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.scores import (
     tell_unscored,
@@ -42,8 +45,12 @@ from metta.cogworks.curriculum.task import CurriculumTask, TaskExplanation, expl
 from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
-from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
-from metta.cogworks.curriculum.tasks.inputs import checked_integer, instance, text
+from metta.cogworks.curriculum.tasks.ids import (
+    validate_family_id,
+    validate_task_id,
+    validate_task_ids,
+)
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag, instance, text
 from metta.cogworks.curriculum.tasks.variants import may_repeat
 
 __all__ = [
@@ -104,7 +111,9 @@ class Curriculum(StatsLogger):
         self._regions = regions_of(hypers, self._generator, self._num_ids, capacity)
         repeats = self._regions is None and may_repeat(self._generator)
         own = (VARIANT_COLUMN,) if repeats else ()
-        self.algorithm = self._opened(config, own) if algorithm is None else algorithm
+        if algorithm is None:
+            algorithm = opened(config, self._num_ids, self._regions, own)
+        self.algorithm = algorithm
         self.tracker: TaskTracker = self.algorithm.open(own)
         self.table: TaskTable = self.tracker.table
         self._population = Population(
@@ -112,22 +121,35 @@ class Curriculum(StatsLogger):
         )
         self._fill_if_new()
 
-    def _opened(self, config: CurriculumConfig, own: tuple[Column, ...]) -> CurriculumAlgorithm:
-        """The algorithm, on the pool that this opens."""
-        hypers = config.algorithm
-        algorithm = hypers.create(hypers.num_active_tasks)
-        if not algorithm.is_bound:
-            identity = {**self._identity(config), "seed": config.seed}
-            capacity = config.capacity(self._num_ids)
-            capacity = capacity if self._regions is None else len(self._regions)
-            columns = (*algorithm.columns, *own)
-            algorithm.bind(hypers.make_tracker(columns, capacity, identity))
-        return algorithm
+    @classmethod
+    def from_items(
+        cls,
+        items: Any,
+        *,
+        key: Callable[[Any], Any] | Iterable[Any] | None = None,
+        num_active_tasks: int | None = None,
+        algorithm_config: CurriculumAlgorithmConfig | None = None,
+        label: str | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """A curriculum over a list of anything: prompts, levels, seeds, configuration objects. The
+        task with id i is item i, its ``item``.
 
-    def _identity(self, config: CurriculumConfig) -> dict[str, Any]:
-        """See :meth:`CurriculumConfig.identity`; with how the family is cut, if it is."""
-        cut = {} if self._regions is None else {"regions": self._regions.grid._asdict()}
-        return {**config.identity(), **cut}
+        Args:
+            items: a list, or what has a length and gives item i at i, such as a data set.
+            key: what an item is known by, in a later run with other items too: a function from an
+                item to it, or a list of them. Default: the item itself; what is no text and no
+                number, by its form as JSON.
+            num_active_tasks: how many are in the pool at a time; those that the agent is done with
+                make room for others. Default: all of up to 2,048, else 2,048 (docs/evidence.md).
+            algorithm_config: how they are chosen. Default: ``LearningProgressConfig()``.
+            label: their name in statistics.
+            seed: of the draws.
+
+        Raises:
+            ValueError: there are no items, or two have the same key, or one has none.
+        """
+        return cls(items_config(items, key, num_active_tasks, algorithm_config, label, seed))
 
     @exclusive
     def _fill_if_new(self) -> None:
@@ -141,9 +163,17 @@ class Curriculum(StatsLogger):
         return CurriculumTask(self, self._population.draw())
 
     @exclusive
-    def get_tasks(self, n: int) -> list[CurriculumTask]:
-        """``n`` tasks, at most a million, drawn independently."""
+    def get_tasks(self, n: int, distinct: bool = False) -> list[CurriculumTask]:
+        """``n`` tasks, at most a million, drawn independently; with ``distinct``, no two the same:
+        each is drawn from the distribution without those before it (without regard to what is
+        known of tasks, once none is left that is worth anything).
+
+        Raises ValueError, and nothing changes, if the pool has fewer than ``n`` distinct ones.
+        """
         n = checked_integer("n", n, 0, MOST_TASKS_AT_ONCE)
+        if flag("distinct", distinct):
+            ids = draw_distinct(self._population, self.algorithm, n)
+            return [CurriculumTask(self, task_id) for task_id in ids]
         return [CurriculumTask(self, self._population.draw()) for _ in range(n)]
 
     @exclusive
@@ -165,15 +195,25 @@ class Curriculum(StatsLogger):
         self.update_task_performance(task.task_id, score)
         return self.get_task()
 
-    def update_tasks(self, task_ids: Iterable[int], scores: Iterable[float]) -> None:
-        """Record several completions. All are checked before any is recorded."""
+    def update_tasks(self, task_ids: Any, scores: Any) -> None:
+        """Record completions of several tasks, in one access to the pool. All are checked before
+        any is recorded.
+
+        ``task_ids`` is a list, or an array or tensor of shape ``(n,)``, on whatever device;
+        ``scores`` one of shape ``(n,)``, or ``(n, k)``: k scores that one draw of the task came
+        back with (rollouts). Each is a completion, and the draw counts as k episodes, in
+        ``num_scheduled`` too.
+        """
         checked = validate_completions(task_ids, scores)
-        self._complete_all([(self._family_id(task_id), score) for task_id, score in checked])
+        for task_id, _ in checked:
+            self._family_id(task_id)
+        self._complete_all(checked)
 
     @exclusive
-    def _complete_all(self, completions: list[tuple[int, float]]) -> None:
-        for task_id, score in completions:
-            self._population.complete(task_id, score)
+    def _complete_all(self, completions: list[tuple[int, list[float]]]) -> None:
+        population, algorithm = self._population, self.algorithm
+        for task_id, scores in completions:
+            complete_rollouts(population, algorithm, task_id, scores)
 
     def count_unscored(self, task_id: int, score: float) -> None:
         """Count an episode whose score cannot be recorded, as ``num_unscored``: NaN, infinite, or
@@ -193,12 +233,7 @@ class Curriculum(StatsLogger):
         return self.table.header.count_unscored()
 
     def _family_id(self, task_id: int) -> int:
-        if task_id >= self._num_ids:
-            raise ValueError(
-                f"task id {task_id} is not one of this curriculum's: they are integers from 0 to "
-                f"max_task_id - 1 = {self._num_ids - 1}"
-            )
-        return task_id
+        return task_id if task_id < self._num_ids else validate_family_id(task_id, self._num_ids)
 
     @exclusive
     def give_up(self, task_id: int) -> None:
@@ -243,7 +278,8 @@ class Curriculum(StatsLogger):
     def state_of(self, task_id: int) -> TaskState | None:
         """The task's row, or None if it is not in the pool; in a pool of regions, that of its
         region."""
-        return self.tracker.get_task_state(self._population.row_id(validate_task_id(task_id)))
+        task_id = self._family_id(validate_task_id(task_id))
+        return self.tracker.get_task_state(self._population.row_id(task_id))
 
     # -- what is going on --------------------------------------------------------------------------
 
@@ -308,11 +344,12 @@ class Curriculum(StatsLogger):
         """The pool as plain arrays, numbers and strings; a pool that loads it draws what this one
         would have drawn. Which process drew what is not saved: an episode that is in flight now and
         ends later, counts then as the oldest of its task."""
-        return {
+        state = {
             "seed": self.config.seed,
-            "identity": json.dumps(self._identity(self.config)),
+            "identity": json.dumps(pool_identity(self.config, self._regions)),
             "algorithm": self.algorithm.get_state(),
         }
+        return with_item_keys(state, self._generator)
 
     @exclusive
     def load_state(self, state: dict[str, Any], changed_tasks: bool = False) -> None:
@@ -326,7 +363,7 @@ class Curriculum(StatsLogger):
             ValueError: the state does not fit, or is that of another curriculum: the message names
                 each field that differs with both values. Nothing changes.
         """
-        algorithm, identity = self.algorithm, self._identity(self.config)
+        algorithm, identity = self.algorithm, pool_identity(self.config, self._regions)
         family = (self._generator, self._num_ids, self.table.layout, self._regions)
         state = loadable(state, changed_tasks, algorithm, identity, *family)
         algorithm.load_state(state["algorithm"])
@@ -353,16 +390,7 @@ class Curriculum(StatsLogger):
         return self  # a handle on a pool, of which there is one
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.session_id is None:
-            raise TypeError(
-                "a curriculum in local memory cannot be sent to another process: "
-                "use_shared_memory=True, or send its configuration to make another pool"
-            )
-        if not self._own_algorithm:
-            raise TypeError(
-                "a curriculum that was given an algorithm object cannot be sent to another "
-                "process: give its configuration an algorithm_config that creates it there"
-            )
+        check_sendable(self.session_id, self._own_algorithm)
         return Curriculum, (self.config,)
 
 

@@ -13,23 +13,9 @@ _SCORING = ("scorer", "use_bidirectional", "sampling")  # another scorer begins 
 _FAMILY = ("task_generator", "max_task_id", "regions")
 
 
-def check_ids(pool: dict[str, Any], num_ids: int) -> None:
-    """Whether the tasks of a saved pool, as an algorithm's ``check_state`` returns it, are those of
-    a family of so many ids.
-
-    Raises:
-        ValueError: one is not.
-    """
-    ids = pool["rows"][pool["rows"][:, IS_ACTIVE] != 0.0, TASK_ID]
-    if ids.size and ids.max() >= num_ids:
-        raise ValueError(
-            f"saved pool is inconsistent: its task {int(ids.max())} is not one of this "
-            f"curriculum's, whose ids are integers from 0 to max_task_id - 1 = {num_ids - 1}"
-        )
-
-
 def check_representatives(pool: dict[str, Any], regions: Regions) -> None:
-    """Whether each task of a saved pool, as for :func:`check_ids`, stands for a region.
+    """Whether each task of a saved pool, as an algorithm's ``check_state`` returns it, stands for a
+    region.
 
     Raises:
         ValueError: one does not.
@@ -68,12 +54,12 @@ def same_family(saved: dict[str, Any], identity: dict[str, Any]) -> bool:
     return all(saved.get(name) == ours.get(name) for name in _FAMILY)
 
 
-def check_cut(state: dict[str, Any], identity: dict[str, Any]) -> None:
-    """:func:`check_identity`, if only one of the families is cut into regions, or each in another
-    way: to be called before the pool is looked at, whose size follows from it. Says nothing of a
-    state without an identity."""
+def check_family(state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """:func:`check_identity`, if the families differ: to be called before the pool is looked at,
+    whose ids and size follow from them. Says nothing of a state that does not say what its family
+    is."""
     saved = _told_identity(state)
-    if saved is not None and saved.get("regions") != identity.get("regions"):
+    if saved is not None and "max_task_id" in saved and not same_family(saved, identity):
         check_identity(saved, identity)
 
 

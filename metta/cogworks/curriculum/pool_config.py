@@ -93,13 +93,14 @@ class PoolConfig(StrictConfig):
         columns: Sequence[Column] = (),
         max_tasks: int | None = None,
         identity: Mapping[str, Any] | None = None,
+        num_ids: int | None = None,
     ) -> TaskTracker:
         """The pool as configured, with these columns beside the documented ones.
 
         Args:
             columns: what the algorithm and its parts declare.
             max_tasks: capacity where it is less than ``num_active_tasks``.
-            identity: see :class:`~metta.cogworks.curriculum.task_tracker.TaskTracker`.
+            identity, num_ids: see :class:`~metta.cogworks.curriculum.task_tracker.TaskTracker`.
         """
         return TaskTracker(
             max_memory_tasks=self.num_active_tasks if max_tasks is None else max_tasks,
@@ -114,5 +115,6 @@ class PoolConfig(StrictConfig):
             slice_axes=self.max_slice_axes,
             success_alpha=2.0 / (self.memory + 1.0),
             identity=identity,
+            num_ids=num_ids,
             lock_timeout_seconds=self.lock_timeout_seconds,
         )

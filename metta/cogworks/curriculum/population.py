@@ -123,14 +123,18 @@ class Population:
 
     def _newcomers(self) -> Iterator[int]:
         """Ids that are to enter a pool with room, each asked for when the one before has entered;
-        of regions those that are missing, and were not taken out."""
-        if self._regions is None:
+        of regions, and of a family that has room as a whole, those that are missing and were not
+        taken out."""
+        holds_all = self._num_ids <= self._table.layout.max_tasks and not self._variants.may_repeat
+        if self._regions is None and holds_all:
+            yield from self._table.new_ids.missing(self._num_ids)
+        elif self._regions is None:
             yield from iter(functools.partial(self._new_id, tries=TRIES), None)
-            return
-        table, retired = self._table, self._table.new_ids.retired()
-        for task_id in self._regions.representatives:
-            if task_id not in retired and table.find(task_id) < 0:
-                yield task_id
+        else:
+            table, retired = self._table, self._table.new_ids.retired()
+            for task_id in self._regions.representatives:
+                if task_id not in retired and table.find(task_id) < 0:
+                    yield task_id
 
     def _entered(self, slot: int, task_id: int) -> None:
         weight = self._algorithm.new_weight()
@@ -194,6 +198,12 @@ class Population:
                 f"({table.header.counters()['invalid']} so far). Check the task generator's "
                 "overrides and buckets"
             )
+        return self.hand_out(slot, table.samples.latest)
+
+    def hand_out(self, slot: int, drawn: tuple[int, int]) -> int:
+        """The task's id, of a slot that was drawn; it counts as scheduled. ``drawn``: number and
+        random bits of the draw."""
+        table = self._table
         task_id, is_described = table.hand_out(slot)
         in_flight = table.flights.start(table.row(slot))
         self._algorithm.in_flight_changed(slot, in_flight - 1, in_flight)
@@ -201,7 +211,7 @@ class Population:
             self._describe(slot, task_id)
         if self._regions is None:
             return task_id
-        return self._regions.member(task_id, *table.samples.latest, table.new_ids.retired())
+        return self._regions.member(task_id, *drawn, table.new_ids.retired())
 
     def _describe(self, slot: int, task_id: int) -> None:
         generator = self._generator

@@ -6,21 +6,33 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
 from metta.cogworks.curriculum.identity import (
-    check_cut,
+    check_family,
     check_identity,
-    check_ids,
     check_representatives,
     same_family,
     saved_identity,
 )
-from metta.cogworks.curriculum.pool.layout import PRIOR, VARIANT, TableLayout
+from metta.cogworks.curriculum.pool.layout import (
+    IS_ACTIVE,
+    PRIOR,
+    TASK_ID,
+    VARIANT,
+    TableLayout,
+)
 from metta.cogworks.curriculum.pool.moved import active_ids, active_values, moved
+from metta.cogworks.curriculum.pool.saved import check_ids
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.inputs import flag
+from metta.cogworks.curriculum.tasks.items import ItemsGenerator
 from metta.cogworks.curriculum.tasks.regions import Regions
 from metta.cogworks.curriculum.tasks.variants import Variants, same_tasks
+
+ITEM_KEYS = "item_keys"
+"""Entry of a curriculum's state: see :func:`with_item_keys`."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,7 +69,7 @@ def loadable(
     if flag("changed_tasks", changed_tasks):
         state = for_changed_tasks(state, identity, *family)
     else:
-        check_cut(state, identity)
+        check_family(state, identity)
     pool = algorithm.check_state(state["algorithm"])
     check_ids(pool, num_ids)
     check_identity(saved_identity(state), identity, of_family=not changed_tasks)
@@ -77,7 +89,8 @@ def for_changed_tasks(
     """A saved curriculum's state with the tasks that the new family has too, under their ids there.
     Logs how many are kept, and how many not; the state itself, where the family is the same.
 
-    A task is the same if it has the same label and bucket values; a plain id, if it is the same id.
+    A task is the same if it has the same label and bucket values; a plain id, if it is the same id;
+    an item, if it has the same key.
     What is known of a region goes to that in which its representative lies now; of several, that of
     the first.
 
@@ -99,7 +112,8 @@ def for_changed_tasks(
     check_identity(saved, identity, of_family=False)
     pool: Any = algorithm.get("tracker") if isinstance(algorithm, dict) else None
     ids = active_ids(pool, layout)
-    kept = {a: b for a, b in _same_tasks(saved, generator, ids).items() if b < num_ids}
+    same = _same_tasks(saved, generator, ids, state.get(ITEM_KEYS))
+    kept = {a: b for a, b in same.items() if b < num_ids}
     if regions is not None:
         kept = _of_regions(kept, regions)
     variants = Variants(generator, layout.max_tasks, num_ids, layout.has_variants, regions)
@@ -171,11 +185,42 @@ def _fields(
 
 
 def _same_tasks(
-    saved: Mapping[str, Any], generator: TaskGenerator[Any] | None, ids: list[int]
+    saved: Mapping[str, Any],
+    generator: TaskGenerator[Any] | None,
+    ids: list[int],
+    item_keys: Any,
 ) -> dict[int, int]:
-    before = saved.get("task_generator")
-    if before is None and generator is None:
+    told = saved.get("task_generator")
+    if told is None and generator is None:
         return {task_id: task_id for task_id in ids}
-    if before is None or generator is None:
+    if told is None or generator is None:
         return {}
-    return same_tasks(TaskGeneratorConfig.model_validate(before).create(), generator, ids)
+    before = TaskGeneratorConfig.model_validate(told).create()
+    if isinstance(before, ItemsGenerator) and isinstance(generator, ItemsGenerator):
+        found = generator.found(_checked_keys(item_keys, len(ids))).tolist()
+        # Of two with the same key, which no saved state has, the first.
+        first = {now: before for before, now in zip(reversed(ids), reversed(found), strict=True)}
+        return {before: now for now, before in first.items() if now >= 0}
+    return same_tasks(before, generator, ids)
+
+
+def with_item_keys(state: dict[str, Any], generator: TaskGenerator[Any] | None) -> dict[str, Any]:
+    """A curriculum's state with what its items are known by in another list: a hash of the key of
+    each that is in the pool, int64, in the order of the rows. The state itself, where tasks are no
+    items, or the algorithm saves no pool."""
+    algorithm: Any = state["algorithm"]
+    pool = algorithm.get("tracker") if isinstance(algorithm, dict) else None
+    if not isinstance(generator, ItemsGenerator) or pool is None:
+        return state
+    ids = pool["rows"][pool["rows"][:, IS_ACTIVE] != 0.0, TASK_ID]
+    return {**state, ITEM_KEYS: generator.hashes_of(ids)}
+
+
+def _checked_keys(keys: Any, count: int) -> np.ndarray:
+    found = np.asarray(keys)
+    if found.shape != (count,) or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"saved state is inconsistent: {ITEM_KEYS} is {keys!r:.60}, not one integer for each "
+            f"of the {count} items in its pool"
+        )
+    return found

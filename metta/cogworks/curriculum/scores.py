@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
-from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, listed, number
+from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, as_list, listed, number
+
+_LOG = logging.getLogger(__name__)
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,12 +82,42 @@ def _as_float(task_id: object, score: Any) -> float:
     raise ValueError(f"score {score!r:.60} of task {task_id} is not a number: send a finite float")
 
 
-def validate_completions(
-    task_ids: Iterable[int], scores: Iterable[float]
-) -> list[tuple[int, float]]:
-    """Ids and scores in pairs, each as :func:`validate_completion` has it. Raises TypeError or
-    ValueError for what are no lists, or not equally many."""
-    ids, values = listed("task_ids", task_ids, "task ids"), listed("scores", scores, "numbers")
-    if len(ids) != len(values):
-        raise ValueError(f"{len(ids)} task ids and {len(values)} scores: give one score per task")
-    return [validate_completion(*pair) for pair in zip(ids, values, strict=True)]
+def validate_completions(task_ids: Any, scores: Any) -> list[tuple[int, list[float]]]:
+    """Each id with its scores, one or several, as :func:`validate_completion` has them.
+
+    Args:
+        task_ids: of n tasks: a list, or an array or tensor of shape ``(n,)``.
+        scores: one of each task, or k: a list, or an array or tensor of shape ``(n,)`` or
+            ``(n, k)``; a list may hold lists of unequal lengths.
+
+    Raises:
+        TypeError: one of them is nothing that holds numbers.
+        ValueError: they are not equally many, or one cannot be; the message names it.
+    """
+    ids = listed("task_ids", as_list(task_ids), "task ids")
+    rows = listed("scores", as_list(scores), "numbers")
+    if len(ids) != len(rows):
+        raise ValueError(
+            f"{len(ids)} task ids and {len(rows)} scores: give one score per task, or a row of "
+            "scores per task"
+        )
+    found: list[tuple[int, list[float]]] = []
+    for task_id, row in zip(ids, rows, strict=True):
+        if type(row) is float:  # at once, for what comes from an array
+            task_id, row = validate_completion(task_id, row)
+            found.append((task_id, [row]))
+        else:
+            found.append(_with_scores(task_id, as_list(row)))
+    return found
+
+
+def _with_scores(task_id: Any, row: Any) -> tuple[int, list[float]]:
+    task_id = validate_task_id(task_id)
+    if not isinstance(row, list | tuple):
+        return task_id, [validate_score(task_id, row)]
+    if not row:
+        raise ValueError(
+            f"scores of task {task_id} are an empty list: give at least one score, or leave the "
+            "task out, or call count_unscored for it"
+        )
+    return task_id, [validate_score(task_id, score) for score in row]

@@ -65,6 +65,13 @@ class CurriculumTask:
             self._env_cfg = self._curriculum.build(self.task_id)
         return self._env_cfg
 
+    @property
+    def item(self) -> Any:
+        """The item of this task, of a curriculum over items: the object itself, or a copy of its
+        own where it is a configuration, such as a pydantic model. Of any other curriculum, what
+        :meth:`get_env_cfg` gives."""
+        return self.get_env_cfg()
+
     def get_label(self) -> str:
         """Label of the task's environment, known without building it."""
         return self._curriculum.label_of(self.task_id)

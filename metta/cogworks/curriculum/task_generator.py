@@ -27,6 +27,7 @@ from metta.cogworks.curriculum.tasks.generator import (
 )
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, mix64, validate_task_id
 from metta.cogworks.curriculum.tasks.invariants import TaskInvariantError
+from metta.cogworks.curriculum.tasks.items import ItemsGenerator
 from metta.cogworks.curriculum.tasks.nodes import Inner, LeafNode, Node
 from metta.cogworks.curriculum.tasks.paths import refuse_overlaps, refuse_overlaps_among
 from metta.cogworks.curriculum.tasks.random import TaskRandom
@@ -39,6 +40,7 @@ __all__ = [
     "AnyTaskConfig",
     "AnyTaskGeneratorConfig",
     "BucketedTaskGenerator",
+    "ItemsGenerator",
     "SingleTaskGenerator",
     "Span",
     "TConfig",

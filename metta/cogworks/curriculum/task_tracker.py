@@ -34,13 +34,17 @@ from metta.cogworks.curriculum.pool.layout import (
     Column,
 )
 from metta.cogworks.curriculum.pool.opening import make_backend, make_layout
-from metta.cogworks.curriculum.pool.saved import fitted, to_state
+from metta.cogworks.curriculum.pool.saved import check_ids, fitted, to_state
 from metta.cogworks.curriculum.pool.snapshot import snapshot
 from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.scores import validate_completion, validate_score
 from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS
-from metta.cogworks.curriculum.tasks.ids import validate_task_id
-from metta.cogworks.curriculum.tasks.inputs import finite, instance, share
+from metta.cogworks.curriculum.tasks.ids import (
+    MAX_TASK_ID,
+    validate_family_id,
+    validate_task_id,
+)
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, finite, instance, share
 
 
 class TaskTracker:
@@ -65,6 +69,7 @@ class TaskTracker:
             ``ema_alpha``.
         identity: what else must be equal in all processes that share the memory, by name: what its
             numbers mean.
+        num_ids: how many tasks there are, with ids from 0 on; None: any id can be tracked.
         lock_timeout_seconds: how long an operation waits while somebody else keeps the memory's
             lock; LockTimeoutError then, which names who has it.
 
@@ -88,8 +93,11 @@ class TaskTracker:
         slice_axes: int = 0,
         success_alpha: float | None = None,
         identity: Mapping[str, Any] | None = None,
+        num_ids: int | None = None,
         lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ):
+        most = MAX_TASK_ID + 1
+        self.num_ids = most if num_ids is None else checked_integer("num_ids", num_ids, 1, most)
         self.ema_alpha = share("ema_alpha", ema_alpha)
         self.success_alpha = share(
             "success_alpha", ema_alpha if success_alpha is None else success_alpha
@@ -157,6 +165,7 @@ class TaskTracker:
         table = self.table
         slot = table.find(task_id)
         if slot < 0:
+            validate_family_id(task_id, self.num_ids)
             if table.header.active_count == table.layout.max_tasks:
                 table.remove(int(np.argmin(table.column("creation_time"))))
             slot = table.insert(task_id, fields)
@@ -293,22 +302,7 @@ class TaskTracker:
         """Statistics of a task, or None if it is not tracked. ``mean_score`` is 0 before the first
         completion."""
         state = self.get_task_state(task_id)
-        if state is None:
-            return None
-        n = state.completion_count
-        return {
-            "completion_count": n,
-            "mean_score": state.total_score / n if n else 0.0,
-            "last_score": state.last_score,
-            "age_seconds": time.time() - state.creation_time,
-            "reward_ema": state.reward_ema,
-            "ema_squared": state.ema_squared,
-            "lp_score": state.lp_score,
-            "success_rate_ema": state.success_rate_ema,
-            "success_threshold": state.success_threshold,
-            "seed": state.seed,
-            "generator_type": state.generator_type,
-        }
+        return None if state is None else state.summary(time.time())
 
     def get_all_tracked_tasks(self) -> list[int]:
         """Ids of the tracked tasks, in the order of their slots."""
@@ -342,7 +336,14 @@ class TaskTracker:
     @exclusive
     def load_state(self, state: dict[str, Any]) -> None:
         """Replace the table by a saved one; ValueError, and no change, if it does not fit."""
-        self.table.replace(fitted(state, self.table.layout))
+        self.table.replace(self.fitting(state))
+
+    def fitting(self, state: Any) -> dict[str, Any]:
+        """A saved table in the form in which this one takes it over; ValueError if it does not
+        fit, or holds ids that cannot be tracked."""
+        pool = fitted(state, self.table.layout)
+        check_ids(pool, self.num_ids)
+        return pool
 
     def cleanup_shared_memory(self) -> None:
         """Let go of the memory; the last process out removes it. Idempotent."""

@@ -114,6 +114,15 @@ def end_script(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, errors
 
 
+def play_batches(curriculum: Curriculum, batches: int, size: int, rollouts: int) -> None:
+    """Batches of different tasks, with so many scores each."""
+    for _ in range(batches):
+        tasks = curriculum.get_tasks(size, distinct=True)
+        assert len({task.task_id for task in tasks}) == size
+        scores = [[(task.task_id % 10) / 10] * rollouts for task in tasks]
+        curriculum.update_tasks([task.task_id for task in tasks], scores)
+
+
 # -- killing at a chosen instruction ---------------------------------------------------------------
 
 

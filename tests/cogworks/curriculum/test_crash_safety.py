@@ -152,7 +152,7 @@ OPERATIONS: dict[str, Operation] = {
     "retire": lambda c: c.retire_task(last_task(c), "invalid"),
     "remove": lambda c: c.algorithm.task_tracker.remove_task(last_task(c)),
     "track": lambda c: c.algorithm.task_tracker.track_task_creation(
-        123_456
+        next(i for i in range(1000) if c.state_of(i) is None)
     ),  # drops the oldest: the pool is full
     "clear": lambda c: clear(c),
 }
@@ -726,7 +726,7 @@ def test_tasks_exchanged_inside_a_larger_change_never_fill_the_index() -> None:
     """A search for an id that is not there ends at an empty entry, of which there must always be
     some."""
     config = DiscreteRandomConfig(num_active_tasks=TASKS, use_shared_memory=False)
-    with Curriculum(CurriculumConfig(algorithm_config=config, max_task_id=1000)) as curriculum:
+    with Curriculum(CurriculumConfig(algorithm_config=config, max_task_id=10**6)) as curriculum:
         tracker, table = curriculum.algorithm.task_tracker, table_of(curriculum)
         for k in range(4 * table.layout.index_size):
             with table:

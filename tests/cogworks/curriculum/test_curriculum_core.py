@@ -282,8 +282,9 @@ def test_a_score_that_is_no_finite_number_changes_nothing(
     before = without_times(curriculum.get_state())
     with pytest.raises(ValueError, match=message):
         curriculum.update_task_performance(task.task_id, score)
+    several = [score] if isinstance(score, list) else score  # [0.5] are the scores of one draw
     with pytest.raises(ValueError, match=message):
-        curriculum.update_tasks([task.task_id, task.task_id], [0.5, score])
+        curriculum.update_tasks([task.task_id, task.task_id], [0.5, several])
     with pytest.raises(ValueError, match=message):
         task.complete(score)
     assert without_times(curriculum.get_state()) == before

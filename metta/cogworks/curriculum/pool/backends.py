@@ -78,6 +78,24 @@ class TaskState(BaseModel):
         """The scorer's slow average; ``reward_ema`` where the scorer keeps none."""
         return self.columns.get("slow_ema", self.reward_ema)
 
+    def summary(self, now: float) -> dict[str, float]:
+        """Statistics of the task, ``now`` seconds after the epoch. ``mean_score`` is 0 before the
+        first completion."""
+        n = self.completion_count
+        return {
+            "completion_count": n,
+            "mean_score": self.total_score / n if n else 0.0,
+            "last_score": self.last_score,
+            "age_seconds": now - self.creation_time,
+            "reward_ema": self.reward_ema,
+            "ema_squared": self.ema_squared,
+            "lp_score": self.lp_score,
+            "success_rate_ema": self.success_rate_ema,
+            "success_threshold": self.success_threshold,
+            "seed": self.seed,
+            "generator_type": self.generator_type,
+        }
+
 
 BASE_COLUMNS: tuple[str, ...] = tuple(name for name in TaskState.model_fields if name != "columns")
 TASK_STRUCT_SIZE = len(BASE_COLUMNS)

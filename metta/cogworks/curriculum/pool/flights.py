@@ -90,6 +90,21 @@ class Flights:
         row[self._in_flight] += 1.0
         return self._load(row)
 
+    def multiply(self, slot: int, row: memoryview[float], times: int) -> tuple[int, int]:
+        """The oldest draw of the task in ``slot``, with this row, comes back with so many scores:
+        it counts as so many draws, each of which ends with one. Returns how many draws were and are
+        in flight, with the task's debt. The row is journaled."""
+        more, load, mine = times - 1, self._load(row), self._drawn_here.get(row[TASK_ID])
+        drawn_at: float = _LONG_AGO
+        if mine:
+            drawn_at = mine[0]
+            mine[:0] = mine[:1] * more
+        if row[self._expiring] and drawn_at < self._terms[slot // BLOCK, TERM_BEGAN]:
+            row[self._expiring] += more
+        row[self._scheduled] += more
+        row[self._in_flight] += more
+        return load, self._load(row)
+
     def end(self, slot: int, row: memoryview[float]) -> tuple[int, int]:
         """An episode of the task in ``slot``, with this row, has ended; one that nobody drew, or
         that was given up, was not in flight. Returns how many were and are, with the task's debt.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import numpy as np
 
 from metta.cogworks.curriculum.pool.index import SlotIndex
@@ -96,15 +98,23 @@ class NewIds:
                 return candidate
         return self._enumerate(num_ids, excluded) if num_ids <= _ENUMERABLE else None
 
+    def missing(self, num_ids: int) -> list[int]:
+        """All ids below ``num_ids`` that are not in the pool, but for retired ones. Lock held.
+        Cost: linear in their number, in numpy."""
+        return np.flatnonzero(self._free(num_ids, self.retired())).tolist()
+
     def _enumerate(self, num_ids: int, excluded: set[int]) -> int | None:
-        used = np.append(self._rows[self._index.slots(), TASK_ID], list(excluded)).astype(np.int64)
-        is_free = np.ones(num_ids, bool)
-        is_free[used[used < num_ids]] = False
-        free = np.flatnonzero(is_free)
+        free = np.flatnonzero(self._free(num_ids, excluded))
         if not len(free):
             return None
         self._words[NEW_IDS] += 1
         return int(free[self._words[NEW_IDS] % len(free)])
+
+    def _free(self, num_ids: int, excluded: Set[int]) -> np.ndarray:
+        used = np.append(self._rows[self._index.slots(), TASK_ID], list(excluded)).astype(np.int64)
+        is_free = np.ones(num_ids, bool)
+        is_free[used[used < num_ids]] = False
+        return is_free
 
 
 def distinct(rng: np.random.Generator, n: int, upper: int) -> np.ndarray:

@@ -23,11 +23,14 @@ from metta.cogworks.curriculum.pool.layout import (
     STALE,
     TableLayout,
 )
-from metta.cogworks.curriculum.pool.sum_tree import SumTree
+from metta.cogworks.curriculum.pool.sum_tree import Remaining, SumTree
 from metta.cogworks.curriculum.tasks.ids import GOLDEN, TO_UNIT, mix64
 
 _MASK = 2**64 - 1
 _SALT = 0xD1B54A32D192ED03  # separates the draws from the new ids; any odd constant does
+
+Among = tuple[Remaining, Remaining]
+"""Weights and priors of which some slots are left out."""
 
 
 class Samples:
@@ -69,10 +72,13 @@ class Samples:
         """Number of the latest draw of this process, and its 64 random bits: the upper ones chose
         the slot. Lock held, just after :meth:`draw`."""
 
-    def draw(self, uniform_share: float) -> int:
+    def draw(self, uniform_share: float, among: Among | None = None) -> int:
         """Slot of the next sample: with probability ``uniform_share`` in proportion to the priors,
         else to the weights (to the priors, if all weights are 0). -1 if the pool is empty. Lock
-        held."""
+        held.
+
+        ``among``: what is left of weights and priors, as :meth:`remaining` gives them; None: all.
+        """
         words, seed = self._words, self._words[SEED]
         if self._key[0] != seed:
             self._key = (seed, mix64(seed ^ _SALT))
@@ -81,13 +87,24 @@ class Samples:
         bits = mix64((self._key[1] + k * GOLDEN) & _MASK)
         self.latest = (k, bits)
         x = (bits >> 11) * TO_UNIT
-        slot, priors = -1, self.priors
+        slot = -1
+        weights, priors = (self.weights, self.priors) if among is None else among
         if x >= uniform_share:
             x = (x - uniform_share) / (1.0 - uniform_share)
-            slot = self.weights.find(x)
+            slot = weights.find(x)
         else:
             x /= uniform_share
         return slot if slot >= 0 else priors.find(x)
+
+    def remaining(self) -> Among:
+        """Weights and priors to draw from without replacement. Lock held, as long as they are
+        used."""
+        return self.weights.remaining(), self.priors.remaining()
+
+    def undo_draws(self, n: int) -> None:
+        """The last ``n`` draws of the pool, of which nothing became, are drawn again next. Lock
+        held since."""
+        self._words[DRAWS] -= n
 
     def set_weight(self, slot: int, weight: float) -> None:
         """What the task in ``slot`` is drawn by from now on, before its prior. Lock held, inside a

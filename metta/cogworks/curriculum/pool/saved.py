@@ -16,6 +16,7 @@ from metta.cogworks.curriculum.pool.layout import (
     GROUP_FIELDS,
     GROUP_WORDS,
     IN_FLIGHT,
+    IS_ACTIVE,
     LABEL,
     MAX_GROUPS,
     MAX_RETIRED,
@@ -23,6 +24,7 @@ from metta.cogworks.curriculum.pool.layout import (
     PRIOR,
     RULE_MOMENTS,
     SCHEDULED,
+    TASK_ID,
     VARIANT,
     TableLayout,
 )
@@ -134,6 +136,21 @@ def _of_pool(state: dict[str, Any], layout: TableLayout) -> dict[str, float]:
             )
         found[column.name] = float(value)
     return found
+
+
+def check_ids(pool: dict[str, Any], num_ids: int) -> None:
+    """Whether the tasks of a saved pool, as :func:`fitted` returns it, are those of a family of so
+    many ids.
+
+    Raises:
+        ValueError: one is not.
+    """
+    ids = pool["rows"][pool["rows"][:, IS_ACTIVE] != 0.0, TASK_ID]
+    if ids.size and ids.max() >= num_ids:
+        raise ValueError(
+            f"saved pool is inconsistent: its task {int(ids.max())} is not one of this "
+            f"curriculum's, whose ids are integers from 0 to max_task_id - 1 = {num_ids - 1}"
+        )
 
 
 def _fitting_history(saved: np.ndarray, count: int, size: int) -> tuple[np.ndarray, int]:

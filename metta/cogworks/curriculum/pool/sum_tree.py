@@ -99,6 +99,11 @@ class SumTree:
             return i - size
         return self._last_positive()
 
+    def remaining(self) -> Remaining:
+        """The tree without the slots that are left out of it from now on. Lock held, as long as it
+        is used."""
+        return Remaining(self._nodes, self.size)
+
     def faults(self) -> int:
         """How many nodes are not the sum of their children."""
         sums = self._array[2::2] + self._array[3::2]
@@ -114,3 +119,59 @@ class SumTree:
             if nodes[i + 1] > 0.0:
                 i += 1
         return i - self.size
+
+
+class Remaining:
+    """A tree of sums some of whose slots are left out, for draws without replacement. The tree
+    itself stays as it is; of the nodes above the slots that are left out there are sums here.
+
+    Weights of slots that were left out may change meanwhile, others may not.
+
+    Args:
+        nodes: of the tree: its sums, then its leaves.
+        size: number of leaves.
+    """
+
+    def __init__(self, nodes: Any, size: int):
+        self._nodes, self._size = nodes, size
+        self._sums: dict[int, Any] = {}  # float, by node
+        self._leaving: list[int] = []  # slots whose sums are still to be made
+
+    def leave_out(self, slot: int) -> None:
+        """Count the slot's weight as 0 from now on."""
+        self._leaving.append(slot)
+
+    def find(self, x: float) -> int:
+        """See :meth:`SumTree.find`, of what is left. Cost: log2(size) steps, and as many for each
+        slot that was left out since."""
+        for slot in self._leaving:
+            self._leave_out(slot)
+        self._leaving.clear()
+        sums, nodes, size, i = self._sums, self._nodes, self._size, 1
+        rest = x * sums.get(1, nodes[1])
+        while i < size:
+            i += i
+            left = sums[i] if i in sums else nodes[i]
+            if rest >= left:
+                rest -= left
+                i += 1
+        return i - size if sums.get(i, nodes[i]) > 0.0 else self._last_positive()
+
+    def _leave_out(self, slot: int) -> None:
+        sums, nodes, i, weight = self._sums, self._nodes, self._size + slot, 0.0
+        sums[i] = 0.0
+        while i > 1:
+            sibling = i ^ 1
+            weight += sums[sibling] if sibling in sums else nodes[sibling]
+            i >>= 1
+            sums[i] = weight
+
+    def _last_positive(self) -> int:
+        sums, nodes, i = self._sums, self._nodes, 1
+        if not sums.get(1, nodes[1]) > 0.0:
+            return -1
+        while i < self._size:
+            i += i
+            if sums.get(i + 1, nodes[i + 1]) > 0.0:
+                i += 1
+        return i - self._size

@@ -15,22 +15,24 @@ from metta.cogworks.curriculum.tasks.invariants import (
     told,
 )
 from metta.cogworks.curriculum.tasks.nodes import Key, Node
-from metta.cogworks.curriculum.tasks.permutation import Permutation
+from metta.cogworks.curriculum.tasks.permutation import InOrder, Permutation
 from metta.cogworks.curriculum.tasks.random import task_seed
 
 
 class Family:
     """What an id means.
 
-    Where the keys of the node can be counted, ids are the keys in a fixed, shuffled order. Where
-    they cannot, an id is the seed of a key.
+    Where the keys of the node can be counted, ids are the keys in a fixed, shuffled order, or in
+    their own, if the node keeps it. Where they cannot, an id is the seed of a key.
     """
 
     def __init__(self, node: Node) -> None:
         self.node = node
         count = node.num_variants
         self.num_variants = None if count is None or count > MAX_TASK_ID + 1 else count
-        self._order = None if self.num_variants is None else Permutation(self.num_variants)
+        self._order: Permutation | InOrder | None = None
+        if self.num_variants is not None:
+            self._order = InOrder() if node.keeps_order else Permutation(self.num_variants)
 
     def key(self, task_id: Any) -> Key:
         """The key of a task. Raises ValueError if there is no task of this id."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from metta.cogworks.curriculum.tasks.inputs import listed
+from metta.cogworks.curriculum.tasks.inputs import as_list, listed
 
 MAX_TASK_ID = 2**53 - 1  # the largest integer up to which a float64 column holds every one exactly
 
@@ -25,21 +23,31 @@ def mix64(x: int) -> int:
 
 
 def validate_task_id(task_id: Any) -> int:
-    """`task_id` as an int; integral numpy numbers and floats count as integers.
+    """`task_id` as an int; integral floats, and numbers of numpy or torch, count as integers.
 
     Raises:
         ValueError: it is not a number, or a boolean, fractional, negative, or above 2^53 − 1.
     """
     if type(task_id) is int and 0 <= task_id <= MAX_TASK_ID:
         return task_id
-    kinds = int | float | np.integer | np.floating
-    is_number = isinstance(task_id, kinds) and not isinstance(task_id, bool)
-    if not is_number or not 0 <= task_id <= MAX_TASK_ID or task_id != int(task_id):
+    found = as_list(task_id)
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    if not is_number or not 0 <= found <= MAX_TASK_ID or found != int(found):
         raise ValueError(
             f"task id {task_id!r:.60} is not valid: task ids are integers from 0 to 2^53 − 1 = "
             f"{MAX_TASK_ID}"
         )
-    return int(task_id)
+    return int(found)
+
+
+def validate_family_id(task_id: int, num_ids: int) -> int:
+    """The id. Raises ValueError if it is none of the ids from 0 to ``num_ids - 1``."""
+    if task_id >= num_ids:
+        raise ValueError(
+            f"task id {task_id} is not one of this curriculum's: they are integers from 0 to "
+            f"max_task_id - 1 = {num_ids - 1}"
+        )
+    return task_id
 
 
 def validate_task_ids(task_ids: Iterable[Any]) -> list[int]:
@@ -49,4 +57,5 @@ def validate_task_ids(task_ids: Iterable[Any]) -> list[int]:
         TypeError: it is nothing that holds ids.
         ValueError: one of them cannot be an id.
     """
-    return [validate_task_id(task_id) for task_id in listed("task_ids", task_ids, "task ids")]
+    found = listed("task_ids", as_list(task_ids), "task ids")
+    return [validate_task_id(task_id) for task_id in found]

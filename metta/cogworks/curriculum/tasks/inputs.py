@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -98,6 +98,26 @@ def listed(name: str, values: Any, of: str) -> list[Any]:
             f"{name}={values!r:.60} is a {type(values).__name__}: give a list of {of}"
         ) from None
     return list(iterator)
+
+
+@runtime_checkable
+class HasList(Protocol):
+    """An array or a tensor, of numpy, torch, jax, pandas ...: its numbers can be had as Python's,
+    from whatever device they are on."""
+
+    def tolist(self) -> Any:
+        """Its numbers, in lists if it has dimensions."""
+
+
+def as_list(values: Any) -> Any:
+    """An array or a tensor as lists of numbers, without dimensions as a number; all else as it is.
+
+    ``tolist`` is what all of them have, and what works on a graphics card, with gradients and for
+    types that numpy lacks, where ``numpy.asarray`` would not.
+    """
+    return (
+        values if isinstance(values, list) or not isinstance(values, HasList) else values.tolist()
+    )
 
 
 def vector(name: str, values: np.ndarray | Iterable[float], least: float = -math.inf) -> np.ndarray:

@@ -73,6 +73,8 @@ class Node(ABC):
     """How likely the keys are that can be drawn twice, and that a draw is none of them."""
     num_axes: int
     """How many axes a task has, at most."""
+    keeps_order: bool = False
+    """Whether ids are the numbers of the keys; otherwise they are these in a shuffled order."""
     tells_all: bool
     """Whether label and values say all that distinguishes tasks, short of two equal children."""
 

@@ -37,9 +37,12 @@ def label_of(config: Any) -> str:
 
 
 def set_label(config: Any, label: str) -> None:
-    """Sets the label of a private configuration that has one."""
+    """Sets the label of a private configuration that has one; an item that is no configuration
+    stays as it is."""
     if isinstance(config, BaseModel) and "label" in type(config).model_fields:
         vars(config)["label"] = label  # also where the model is frozen
         config.model_fields_set.add("label")
-    elif not isinstance(config, BaseModel) and "label" in vars(config):
-        config.label = label
+    elif isinstance(config, BaseModel) or not isinstance(config, TaskConfig):
+        return
+    elif "label" in vars(config):
+        vars(config)["label"] = label
