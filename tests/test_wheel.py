@@ -90,7 +90,7 @@ def test_its_readme_names_only_what_it_has(wheel: Path) -> None:
         assert f"{path}.py" in names or f"{path}/__init__.py" in names, module
 
 
-def test_it_depends_on_numpy_and_pydantic_and_has_two_extras(wheel: Path) -> None:
+def test_it_depends_on_numpy_and_pydantic_and_has_an_extra_for_each_library(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [name for name in archive.namelist() if name.endswith("METADATA")]
     lines = archive.read(metadata).decode().splitlines()
@@ -101,7 +101,10 @@ def test_it_depends_on_numpy_and_pydantic_and_has_two_extras(wheel: Path) -> Non
     ]
     assert sorted(name.partition(">")[0] for name in required) == ["numpy", "pydantic"]
     assert [line.split()[1] for line in lines if line.startswith("Provides-Extra:")] == [
+        "gymnasium",
         "mettagrid",
+        "pettingzoo",
+        "sb3",
         "train",
     ]
 
