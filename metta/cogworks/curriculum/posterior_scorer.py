@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metta.cogworks.curriculum.pool.layout import Column
+from metta.cogworks.curriculum.pool.layout import COMPLETION_COUNT, Column
 from metta.cogworks.curriculum.scorer import ColumnScorer
 
 # E[sigmoid(N(t, v))] is about sigmoid(t / sqrt(1 + πv/8)): MacKay, "The evidence framework applied
@@ -40,6 +40,9 @@ _SHORTFALL0, _FORGETTING0 = 0.5, 0.1
 _FORGETTING_DRIFT = 1e-6
 _CAUTION = 2.0
 _LEAST_VARIANCE_OF_RATE, _RATE_LIMIT = 1e-12, 100.0
+# Completions before a task may be worth less than a new one: one lucky success, or a first return
+# that nothing can be compared with, must not end a task. 10 costs a tenth of the gain.
+_TRIES = 3
 _LEAST_SLOPE_VARIANCE = 1e-12
 _ROUNDING = 1e-6  # of a covariance, over many completions
 _VARIANCE_LIMIT = 1e9  # of what a saved pool may hold: after 2^36 rounds without a completion
@@ -131,7 +134,8 @@ class PosteriorLPScorer(ColumnScorer):
     and what it lost is no falling trend.
 
     A new task has a wide prior, a task that is not tried widens again, and a task that pays at
-    random is known not to change: so no bonus is added for either. ``exploration_bonus`` is how
+    random is known not to change: so no bonus is added for either. A task of fewer than 3
+    completions is worth at least what a new one is. ``exploration_bonus`` is how
     fast an untried task becomes unknown again (q_θ = 0.015 · bonus); α = ``ema_timescale`` is how
     fast learning goes, in units of which all slopes are: β of a new task is 0.25 α ± 0.2 α, and may
     change by q_β = (0.02 α)² per completion.
@@ -190,6 +194,9 @@ class PosteriorLPScorer(ColumnScorer):
         self._level_drift = 0.015 * self.config.exploration_bonus
         self._q_slope = (0.02 * self.config.ema_timescale) ** 2
         self._header = self.tracker.table.header
+        self._unseen_worth = float(
+            expected_gain(0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt)
+        )
 
     def update_row(
         self, row: memoryview[float], x: float, low: float, high: float, clock: int
@@ -302,16 +309,16 @@ class PosteriorLPScorer(ColumnScorer):
     def score_row(self, row: memoryview[float], low: float, high: float, clock: int) -> float:
         """Expected gain of a row: see the class."""
         if row[self._p11] == 0.0:
-            return expected_gain(
-                0.0, self._slope0, _VAR_LEVEL0, self._var_slope0, math.exp, math.sqrt
-            )
+            return self._unseen_worth
         age = (clock - row[self._last]) / (self._header.active_count or 1)
         level, var_level = row[self._level], row[self._p00] + self._level_drift * age
         if level > 0.0:
             level = max(level - self._rate() * age, 0.0)
-        return expected_gain(
+        worth = expected_gain(
             level, row[self._slope], var_level, row[self._p11], math.exp, math.sqrt
         )
+        is_young = row[COMPLETION_COUNT] < _TRIES
+        return self._unseen_worth if is_young and worth < self._unseen_worth else worth
 
     def impossible(self, rows: np.ndarray) -> np.ndarray:
         """Where the covariance is none: P01² > P00 · P11."""
@@ -331,4 +338,6 @@ class PosteriorLPScorer(ColumnScorer):
             var_level = np.where(unseen, _VAR_LEVEL0, var_level)
             slope = np.where(unseen, self._slope0, slope)
             var_slope = np.where(unseen, self._var_slope0, var_slope)
-        return expected_gain(level, slope, var_level, var_slope, np.exp, np.sqrt)
+        worth = expected_gain(level, slope, var_level, var_slope, np.exp, np.sqrt)
+        is_young = rows[:, COMPLETION_COUNT] < _TRIES
+        return np.where(is_young, np.maximum(worth, self._unseen_worth), worth)

@@ -358,3 +358,18 @@ def test_a_task_that_was_mastered_for_long_is_noticed_when_it_is_forgotten(many:
         for _ in range(10):
             curriculum.update_task_performance(task, 0.0)
         assert curriculum.algorithm.task_tracker.get_column(task, "level") < 0.0
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0, 20.0, -5.0])
+def test_one_or_two_completions_make_no_task_worth_less_than_a_new_one(score: float) -> None:
+    """A lucky success, or a first return with which nothing can be compared yet."""
+    config = LearningProgressConfig(num_active_tasks=4, use_shared_memory=False)
+    algorithm = config.create(4)
+    algorithm.task_tracker.track_task_creation(1)
+    unseen = algorithm.score_tasks([1])[1]
+    for _ in range(2):
+        algorithm.update_task_performance(0, score)
+        assert algorithm.score_tasks([0])[0] >= unseen
+    for _ in range(10):
+        algorithm.update_task_performance(0, score)
+    assert algorithm.score_tasks([0])[0] < 0.6 * unseen
