@@ -29,6 +29,7 @@ from metta.cogworks.curriculum.lp_scorers import (
     LPScorer,
     SignedLPScorer,
 )
+from metta.cogworks.curriculum.older.names import renamed
 from metta.cogworks.curriculum.pool.layout import Column
 from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
 from metta.cogworks.curriculum.sessions import (
@@ -51,6 +52,7 @@ from metta.cogworks.curriculum.shared_memory_backend import (
 from metta.cogworks.curriculum.stats import (
     CacheCoordinator,
     LPStatsAggregator,
+    NullStatsLogger,
     SliceAnalyzer,
     StatsLogger,
     gini,
@@ -65,6 +67,8 @@ from metta.cogworks.curriculum.task_generator import (
     TaskGeneratorConfig,
     TaskGeneratorSet,
     TaskInvariantError,
+    TaskRandom,
+    TConfig,
     bucketed,
     env_curriculum,
     merge,
@@ -105,6 +109,7 @@ __all__ = [
     "LocalMemoryBackend",
     "LocalTaskTracker",
     "LockTimeoutError",
+    "NullStatsLogger",
     "PosteriorLPScorer",
     "SessionAccessError",
     "SessionClosedError",
@@ -117,6 +122,7 @@ __all__ = [
     "SliceAnalyzer",
     "Span",
     "StatsLogger",
+    "TConfig",
     "TableBackend",
     "TaskConfig",
     "TaskDescription",
@@ -126,6 +132,7 @@ __all__ = [
     "TaskGeneratorSet",
     "TaskInvariantError",
     "TaskMemoryBackend",
+    "TaskRandom",
     "TaskState",
     "TaskTracker",
     "bucketed",
@@ -146,4 +153,4 @@ def __getattr__(name: str) -> Any:
         from metta.cogworks.curriculum.curriculum_env import CurriculumEnv
 
         return CurriculumEnv
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return renamed(__name__, name)

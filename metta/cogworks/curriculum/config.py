@@ -13,6 +13,7 @@ from metta.cogworks.curriculum.algorithm import (
     CurriculumAlgorithmConfig,
     DiscreteRandomConfig,
 )
+from metta.cogworks.curriculum.older.fields import curriculum_fields
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class
 from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
@@ -82,6 +83,11 @@ class CurriculumConfig(StrictConfig):
         lt=2**63,
         description="of the draws of tasks; what a task id means does not depend on it",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_fields(cls, data: Any) -> Any:
+        return curriculum_fields(cls.__name__, cls.model_fields, data)
 
     @model_validator(mode="after")
     def _one_capacity(self) -> Self:

@@ -155,13 +155,13 @@ class Curriculum(StatsLogger):
     @exclusive
     def get_task(self) -> CurriculumTask:
         """The next task, drawn with replacement. Cost: constant."""
-        return CurriculumTask(self, self._population.draw())
+        return CurriculumTask.of(self, self._population.draw())
 
     @exclusive
     def get_tasks(self, n: int) -> list[CurriculumTask]:
         """``n`` tasks, at most a million, drawn independently."""
         n = checked_integer("n", n, 0, MOST_TASKS_AT_ONCE)
-        return [CurriculumTask(self, self._population.draw()) for _ in range(n)]
+        return [CurriculumTask.of(self, self._population.draw()) for _ in range(n)]
 
     @exclusive
     def update_task_performance(self, task_id: int, score: float) -> None:
