@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import multiprocessing
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Self
 
@@ -19,6 +21,8 @@ from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_clas
 from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, instance, text
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_NUM_IDS = 1_000_000
 """Of a family of tasks that cannot be counted: the guide's."""
@@ -135,6 +139,20 @@ class CurriculumConfig(StrictConfig):
                 f"num_variants is {variants}. Leave max_task_id out, or give at most {variants}"
             )
         return self.max_task_id
+
+    def capacity(self, num_ids: int) -> int:
+        """How many tasks the pool holds at most, of so many ids. Logs a warning, once for all
+        processes of a run, where that is less than what was given."""
+        given = self.algorithm.num_active_tasks
+        capacity = min(given, num_ids)
+        is_worker = multiprocessing.parent_process() is not None
+        if capacity < given and self.has_given_capacity and not is_worker:
+            _LOG.warning(
+                "num_active_tasks=%d is more than there are tasks: the pool holds all %d",
+                given,
+                capacity,
+            )
+        return capacity
 
     @property
     def algorithm(self) -> CurriculumAlgorithmConfig:

@@ -8,8 +8,6 @@ distribution.
 from __future__ import annotations
 
 import json
-import logging
-import multiprocessing
 from collections.abc import Hashable, Iterable
 from typing import Any, Self
 
@@ -22,13 +20,6 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomCurriculum,
 )
 from metta.cogworks.curriculum.config import CurriculumConfig, checked_config
-from metta.cogworks.curriculum.identity import (
-    check_cut,
-    check_identity,
-    check_ids,
-    check_representatives,
-    saved_identity,
-)
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import VARIANT_COLUMN, Column
@@ -37,9 +28,10 @@ from metta.cogworks.curriculum.pool.table import TaskTable
 from metta.cogworks.curriculum.pool.totals import pool_counts
 from metta.cogworks.curriculum.population import Population
 from metta.cogworks.curriculum.regions import regions_of
-from metta.cogworks.curriculum.resuming import for_changed_tasks, with_variants
+from metta.cogworks.curriculum.resuming import loadable
 from metta.cogworks.curriculum.sampling import lag_bound
 from metta.cogworks.curriculum.scores import (
+    tell_unscored,
     validate_completion,
     validate_completions,
     validate_unscored,
@@ -51,7 +43,7 @@ from metta.cogworks.curriculum.task_generator import TaskGenerator
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.config_cache import ConfigCache
 from metta.cogworks.curriculum.tasks.ids import validate_task_id, validate_task_ids
-from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag, instance, text
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, instance, text
 from metta.cogworks.curriculum.tasks.variants import may_repeat
 
 __all__ = [
@@ -65,8 +57,6 @@ __all__ = [
     "TaskExplanation",
     "lag_bound",
 ]
-
-_LOG = logging.getLogger(__name__)
 
 MOST_TASKS_AT_ONCE = 1_000_000
 """Of one call: the pool is locked meanwhile, for a few seconds."""
@@ -128,14 +118,7 @@ class Curriculum(StatsLogger):
         algorithm = hypers.create(hypers.num_active_tasks)
         if not algorithm.is_bound:
             identity = {**self._identity(config), "seed": config.seed}
-            capacity = min(hypers.num_active_tasks, self._num_ids)
-            is_worker = multiprocessing.parent_process() is not None
-            if capacity < hypers.num_active_tasks and config.has_given_capacity and not is_worker:
-                _LOG.warning(
-                    "num_active_tasks=%d is more than there are tasks: the pool holds all %d",
-                    hypers.num_active_tasks,
-                    capacity,
-                )
+            capacity = config.capacity(self._num_ids)
             capacity = capacity if self._regions is None else len(self._regions)
             columns = (*algorithm.columns, *own)
             algorithm.bind(hypers.make_tracker(columns, capacity, identity))
@@ -202,16 +185,7 @@ class Curriculum(StatsLogger):
         task_id = self._family_id(validate_task_id(task_id))
         validate_unscored(task_id, score)
         count = self._one_more_unscored(task_id)
-        if not count & (count - 1):  # 1, 2, 4, 8, ...: neither silent nor a flood
-            label = self.label_of(task_id)
-            _LOG.warning(
-                "an episode of task %d%s was not scored, its score is %r (not scored so far: %d): "
-                "check the environment's rewards for divisions by zero and overflows",
-                task_id,
-                f" ({label})" if label else "",
-                score,
-                count,
-            )
+        tell_unscored(task_id, self.label_of(task_id), score, count)
 
     @exclusive
     def _one_more_unscored(self, task_id: int) -> int:
@@ -346,21 +320,9 @@ class Curriculum(StatsLogger):
             ValueError: the state does not fit, or is that of another curriculum: the message names
                 each field that differs with both values. Nothing changes.
         """
-        if not isinstance(state, dict) or "algorithm" not in state:
-            found = sorted(state) if isinstance(state, dict) else type(state).__name__
-            raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
         algorithm, identity = self.algorithm, self._identity(self.config)
         family = (self._generator, self._num_ids, self.table.layout, self._regions)
-        if flag("changed_tasks", changed_tasks):
-            state = for_changed_tasks(state, identity, *family)
-        if not changed_tasks:
-            check_cut(state, identity)
-        pool = algorithm.check_state(state["algorithm"])
-        check_ids(pool, self._num_ids)
-        check_identity(saved_identity(state), identity, of_family=not changed_tasks)
-        if self._regions is not None:
-            check_representatives(pool, self._regions)
-        state = with_variants(state, *family)
+        state = loadable(state, changed_tasks, algorithm, identity, *family)
         algorithm.load_state(state["algorithm"])
         self._population.top_up()
         self.invalidate_cache()

@@ -6,14 +6,64 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from metta.cogworks.curriculum.identity import check_identity, same_family, saved_identity
+from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
+from metta.cogworks.curriculum.identity import (
+    check_cut,
+    check_identity,
+    check_ids,
+    check_representatives,
+    same_family,
+    saved_identity,
+)
 from metta.cogworks.curriculum.pool.layout import PRIOR, VARIANT, TableLayout
 from metta.cogworks.curriculum.pool.moved import active_ids, active_values, moved
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
+from metta.cogworks.curriculum.tasks.inputs import flag
 from metta.cogworks.curriculum.tasks.regions import Regions
 from metta.cogworks.curriculum.tasks.variants import Variants, same_tasks
 
 _LOG = logging.getLogger(__name__)
+
+
+def loadable(
+    state: Any,
+    changed_tasks: bool,
+    algorithm: CurriculumAlgorithm,
+    identity: dict[str, Any],
+    generator: TaskGenerator[Any] | None,
+    num_ids: int,
+    layout: TableLayout,
+    regions: Regions | None = None,
+) -> dict[str, Any]:
+    """A saved curriculum's state, checked, in the form in which the algorithm loads it.
+
+    Args:
+        state: of a curriculum.
+        changed_tasks: whether its family may be another one.
+        algorithm: that will load it.
+        identity: of the curriculum that will load it.
+        generator: of its family; None: tasks are plain ids.
+        num_ids: of its family.
+        layout: of its table.
+        regions: of its family, if it has any.
+
+    Raises:
+        ValueError: the state does not fit, or is that of another curriculum.
+    """
+    if not isinstance(state, dict) or "algorithm" not in state:
+        found = sorted(state) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
+    family = (generator, num_ids, layout, regions)
+    if flag("changed_tasks", changed_tasks):
+        state = for_changed_tasks(state, identity, *family)
+    else:
+        check_cut(state, identity)
+    pool = algorithm.check_state(state["algorithm"])
+    check_ids(pool, num_ids)
+    check_identity(saved_identity(state), identity, of_family=not changed_tasks)
+    if regions is not None:
+        check_representatives(pool, regions)
+    return with_variants(state, *family)
 
 
 def for_changed_tasks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from numbers import Real
@@ -11,6 +12,8 @@ import numpy as np
 
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, validate_task_id
 from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, listed, number
+
+_LOG = logging.getLogger(__name__)
 
 
 def validate_score(task_id: object, score: object) -> float:
@@ -50,6 +53,20 @@ def validate_unscored(task_id: int, score: object) -> None:
             f"score {score!r:.60} of task {task_id} is no number that cannot be recorded: give NaN "
             "or an infinite one, and any other to update_task_performance"
         )
+
+
+def tell_unscored(task_id: int, label: str, score: object, count: int) -> None:
+    """Logs a warning about an episode that was not scored, the ``count``-th of the pool."""
+    if count & (count - 1):  # only 1, 2, 4, 8, ...: neither silent nor a flood
+        return
+    _LOG.warning(
+        "an episode of task %d%s was not scored, its score is %r (not scored so far: %d): "
+        "check the environment's rewards for divisions by zero and overflows",
+        task_id,
+        f" ({label})" if label else "",
+        score,
+        count,
+    )
 
 
 def _as_float(task_id: object, score: Any) -> float:
