@@ -6,6 +6,7 @@ for.
 
 from typing import TYPE_CHECKING, Any
 
+from metta.cogworks.curriculum.chooser import TaskChooser
 from metta.cogworks.curriculum.curriculum import (
     Curriculum,
     CurriculumAlgorithm,
@@ -124,6 +125,7 @@ __all__ = [
     "StatsLogger",
     "TConfig",
     "TableBackend",
+    "TaskChooser",
     "TaskConfig",
     "TaskDescription",
     "TaskExplanation",

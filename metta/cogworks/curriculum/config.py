@@ -6,7 +6,7 @@ import json
 import logging
 import multiprocessing
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Generic, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
 
@@ -21,6 +21,7 @@ from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_clas
 from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, instance, text
+from metta.cogworks.curriculum.tasks.task_config import TConfig
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,11 +52,17 @@ AnyAlgorithmConfig = Annotated[
 ]
 
 
-class CurriculumConfig(StrictConfig):
+class CurriculumConfig(StrictConfig, Generic[TConfig]):
     """A curriculum as plain data: what tasks there are, and how they are chosen.
 
     Round trips through JSON and YAML; algorithm and generator are written with their class paths.
     """
+
+    @classmethod
+    def __class_getitem__(cls, config: Any) -> Any:
+        """The class itself: for type checkers, ``CurriculumConfig[Maze]`` says what tasks
+        configure."""
+        return cls
 
     _maker: ClassVar[Callable[[CurriculumConfig], Any] | None] = None
 

@@ -16,7 +16,7 @@ from metta.cogworks.curriculum.pool.layout import (
     SCHEDULED,
     TOTAL_SQUARED,
 )
-from metta.cogworks.curriculum.tasks.generator import TConfig
+from metta.cogworks.curriculum.tasks.task_config import TConfig
 
 
 class TaskSource(Protocol):
