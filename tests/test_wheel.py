@@ -1,42 +1,20 @@
-"""The wheel: what is in it, and that it works with numpy and pydantic alone."""
+"""The wheel: what is in it. That it works with numpy and pydantic alone: test_pythons.py."""
 
-import os
 import re
-import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.test_pythons import VERSIONS
+from tests.wheels import ROOT, build_wheel
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-def uv(*arguments: object) -> str:
-    """What ``uv`` prints. The README's commands install it, so a machine without it is a
-    failure."""
-    program = os.environ.get("UV") or shutil.which("uv")
-    assert program is not None, "uv is not installed: pip install uv"
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    done = subprocess.run(
-        [program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    uv("build", "--wheel", "--out-dir", out, ROOT)
-    (built,) = out.glob("metta_curriculum-*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("dist"))
 
 
 def test_it_holds_the_packages_and_nothing_else(wheel: Path) -> None:
@@ -109,21 +87,9 @@ def test_it_depends_on_numpy_and_pydantic_and_has_an_extra_for_each_library(whee
     ]
 
 
-def test_it_works_with_numpy_and_pydantic_alone(wheel: Path, tmp_path: Path) -> None:
-    uv("venv", "--python", "3.11", tmp_path / "env")
-    python = tmp_path / "env" / "bin" / "python"
-    uv("pip", "install", "--python", python, wheel)
-    code = (
-        "import importlib.util as u, metta.cogworks.curriculum as m, agora\n"
-        "assert not any(u.find_spec(n) for n in ('mettagrid', 'pufferlib', 'torch')), 'not a bare "
-        "environment'\n"
-        "with m.Curriculum(m.LearningProgressConfig.default()) as c:\n"
-        "    t = c.get_task(); c.update_task_performance(t.task_id, 0.5); "
-        "print(c.stats()['num_completed'])\n"
-        "from metta.cogworks.curriculum import CurriculumEnv"
-    )
-    done = subprocess.run(
-        [python, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
-    )
-    assert done.stdout.strip() == "1.0"
-    assert "pip install 'metta-curriculum[train]'" in done.stderr
+def test_it_says_which_pythons_it_is_for(wheel: Path) -> None:
+    """Those that tests/test_pythons.py tries."""
+    lines = read(wheel, "METADATA").splitlines()
+    said = [line.rpartition(" :: ")[2] for line in lines if ":: Python ::" in line]
+    assert tuple(said) == VERSIONS
+    assert f"Requires-Python: >={VERSIONS[0]}" in lines

@@ -1,9 +1,13 @@
 """The curriculum under the name of an earlier package: use :mod:`metta.cogworks.curriculum`.
 
-``import agora`` and its modules keep working and give the same objects; the first import says so
-with a ``DeprecationWarning``. docs/migration.md has the new name of each module.
+``import agora`` and its modules keep working and give the same objects; the first import of each
+says so with a ``DeprecationWarning`` that names its successor, as the table in docs/migration.md
+does. :class:`CurriculumEnv` needs pufferlib, and is among the names of ``import *`` where that is
+installed.
 """
 
+import importlib.metadata
+import importlib.util
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +34,7 @@ from metta.cogworks.curriculum import (
     LockTimeoutError,
     LPScorer,
     LPStatsAggregator,
+    NullStatsLogger,
     PosteriorLPScorer,
     SessionAccessError,
     SessionClosedError,
@@ -43,6 +48,7 @@ from metta.cogworks.curriculum import (
     Span,
     StatsLogger,
     TableBackend,
+    TaskChooser,
     TaskConfig,
     TaskDescription,
     TaskExplanation,
@@ -51,8 +57,10 @@ from metta.cogworks.curriculum import (
     TaskGeneratorSet,
     TaskInvariantError,
     TaskMemoryBackend,
+    TaskRandom,
     TaskState,
     TaskTracker,
+    TConfig,
     bucketed,
     clean_sessions,
     create_task_tracker,
@@ -69,8 +77,7 @@ if TYPE_CHECKING:
     from metta.cogworks.curriculum import CurriculumEnv
 
 warnings.warn(
-    "agora is now metta.cogworks.curriculum: import from there (docs/migration.md has the name of "
-    "each module)",
+    "agora is now metta.cogworks.curriculum",
     DeprecationWarning,
     stacklevel=2,
 )
@@ -87,7 +94,6 @@ __all__ = [
     "CurriculumAlgorithm",
     "CurriculumAlgorithmConfig",
     "CurriculumConfig",
-    "CurriculumEnv",
     "CurriculumTask",
     "DiscreteRandomConfig",
     "DiscreteRandomCurriculum",
@@ -99,6 +105,7 @@ __all__ = [
     "LocalMemoryBackend",
     "LocalTaskTracker",
     "LockTimeoutError",
+    "NullStatsLogger",
     "PosteriorLPScorer",
     "SessionAccessError",
     "SessionClosedError",
@@ -111,7 +118,9 @@ __all__ = [
     "SliceAnalyzer",
     "Span",
     "StatsLogger",
+    "TConfig",
     "TableBackend",
+    "TaskChooser",
     "TaskConfig",
     "TaskDescription",
     "TaskExplanation",
@@ -120,6 +129,7 @@ __all__ = [
     "TaskGeneratorSet",
     "TaskInvariantError",
     "TaskMemoryBackend",
+    "TaskRandom",
     "TaskState",
     "TaskTracker",
     "bucketed",
@@ -133,6 +143,11 @@ __all__ = [
     "single_task",
     "trusting",
 ]
+
+if importlib.util.find_spec("pufferlib") is not None:
+    __all__ += ["CurriculumEnv"]
+
+__version__ = importlib.metadata.version("metta-curriculum")
 
 
 def __getattr__(name: str) -> Any:

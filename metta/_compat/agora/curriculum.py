@@ -1,5 +1,7 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.curriculum`."""
 
+import warnings
+
 from metta.cogworks.curriculum.curriculum import (
     Curriculum,
     CurriculumAlgorithm,
@@ -19,3 +21,9 @@ __all__ = [
     "DiscreteRandomConfig",
     "DiscreteRandomCurriculum",
 ]
+
+warnings.warn(
+    "agora.curriculum is now metta.cogworks.curriculum.curriculum",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -9,6 +9,7 @@ for.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from metta.cogworks.curriculum.chooser import TaskChooser
 from metta.cogworks.curriculum.curriculum import (
     Curriculum,
     CurriculumAlgorithm,
@@ -32,6 +33,7 @@ from metta.cogworks.curriculum.lp_scorers import (
     LPScorer,
     SignedLPScorer,
 )
+from metta.cogworks.curriculum.older.names import renamed
 from metta.cogworks.curriculum.pool.layout import Column
 from metta.cogworks.curriculum.posterior_scorer import PosteriorLPScorer
 from metta.cogworks.curriculum.sessions import (
@@ -54,6 +56,7 @@ from metta.cogworks.curriculum.shared_memory_backend import (
 from metta.cogworks.curriculum.stats import (
     CacheCoordinator,
     LPStatsAggregator,
+    NullStatsLogger,
     SliceAnalyzer,
     StatsLogger,
     gini,
@@ -69,6 +72,8 @@ from metta.cogworks.curriculum.task_generator import (
     TaskGeneratorConfig,
     TaskGeneratorSet,
     TaskInvariantError,
+    TaskRandom,
+    TConfig,
     bucketed,
     env_curriculum,
     merge,
@@ -123,6 +128,7 @@ __all__ = [
     "LocalMemoryBackend",
     "LocalTaskTracker",
     "LockTimeoutError",
+    "NullStatsLogger",
     "PosteriorLPScorer",
     "SessionAccessError",
     "SessionClosedError",
@@ -135,7 +141,9 @@ __all__ = [
     "SliceAnalyzer",
     "Span",
     "StatsLogger",
+    "TConfig",
     "TableBackend",
+    "TaskChooser",
     "TaskConfig",
     "TaskDescription",
     "TaskExplanation",
@@ -144,6 +152,7 @@ __all__ = [
     "TaskGeneratorSet",
     "TaskInvariantError",
     "TaskMemoryBackend",
+    "TaskRandom",
     "TaskState",
     "TaskTracker",
     "bucketed",
@@ -162,5 +171,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     module = _OF_OTHER_LIBRARIES.get(name)
     if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return renamed(__name__, name)
     return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metta.cogworks.curriculum.older.outside import enter, let_go
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.layout import (
     BLOCK,
@@ -127,6 +128,10 @@ class CurriculumAlgorithm(StatsLogger, ABC):
     def refresh_period(self) -> int:
         """Completions between two refreshes of a block of weights."""
         return lag_bound(min(BLOCK, self.table.layout.max_tasks))
+
+    def cleanup_shared_memory(self) -> None:
+        """Let go of the pool, under its older name: see ``Curriculum.close``."""
+        let_go(self._task_tracker)
 
     @abstractmethod
     def score_tasks(self, task_ids: list[int]) -> dict[int, float]:
@@ -316,6 +321,14 @@ class DiscreteRandomCurriculum(CurriculumAlgorithm):
     def update_task_performance(self, task_id: int, score: float) -> None:
         """Record it."""
         self.task_tracker.update_task_performance(task_id, score)
+
+    def on_task_created(self, task: Any) -> None:
+        """Track the task, where no curriculum does."""
+        enter(self.task_tracker, task)
+
+    def on_task_evicted(self, task_id: int) -> None:
+        """Forget the task, where no curriculum does."""
+        self.task_tracker.remove_task(task_id)
 
     def weigh(self, slots: slice) -> np.ndarray:
         """1 for every task."""

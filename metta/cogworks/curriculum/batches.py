@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from metta.cogworks.curriculum.algorithm import CurriculumAlgorithm
 from metta.cogworks.curriculum.population import Population
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag
+
+MOST_TASKS_AT_ONCE = 1_000_000
+"""Of one call: the pool is locked meanwhile, for a few seconds."""
+
+
+def draw_batch(
+    population: Population, algorithm: CurriculumAlgorithm, n: int, distinct: bool
+) -> list[int]:
+    """The next ``n`` tasks' ids, at most a million; ``distinct``: no two the same, see
+    :func:`draw_distinct`."""
+    n = checked_integer("n", n, 0, MOST_TASKS_AT_ONCE)
+    if flag("distinct", distinct):
+        return draw_distinct(population, algorithm, n)
+    return [population.draw() for _ in range(n)]
 
 
 def draw_distinct(population: Population, algorithm: CurriculumAlgorithm, n: int) -> list[int]:

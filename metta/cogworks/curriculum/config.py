@@ -6,7 +6,7 @@ import json
 import logging
 import multiprocessing
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Generic, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
 
@@ -15,14 +15,14 @@ from metta.cogworks.curriculum.algorithm import (
     CurriculumAlgorithmConfig,
     DiscreteRandomConfig,
 )
+from metta.cogworks.curriculum.older.fields import curriculum_fields
 from metta.cogworks.curriculum.strict_config import StrictConfig
 from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class
 from metta.cogworks.curriculum.tasks.fields import AnyTaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.inputs import MAX_SIZE, instance, text
 from metta.cogworks.curriculum.tasks.items import FOR_IDENTITY
-
-_LOG = logging.getLogger(__name__)
+from metta.cogworks.curriculum.tasks.task_config import TConfig
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,11 +53,17 @@ AnyAlgorithmConfig = Annotated[
 ]
 
 
-class CurriculumConfig(StrictConfig):
+class CurriculumConfig(StrictConfig, Generic[TConfig]):
     """A curriculum as plain data: what tasks there are, and how they are chosen.
 
     Round trips through JSON and YAML; algorithm and generator are written with their class paths.
     """
+
+    @classmethod
+    def __class_getitem__(cls, config: Any) -> Any:
+        """The class itself: for type checkers, ``CurriculumConfig[Maze]`` says what tasks
+        configure."""
+        return cls
 
     _maker: ClassVar[Callable[[CurriculumConfig], Any] | None] = None
 
@@ -89,6 +95,11 @@ class CurriculumConfig(StrictConfig):
         lt=2**63,
         description="of the draws of tasks; what a task id means does not depend on it",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_fields(cls, data: Any) -> Any:
+        return curriculum_fields(cls.__name__, cls.model_fields, data)
 
     @model_validator(mode="after")
     def _one_capacity(self) -> Self:

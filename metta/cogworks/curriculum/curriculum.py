@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Self
+from typing import Any, Generic, Self
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from metta.cogworks.curriculum.algorithm import (
     DiscreteRandomConfig,
     DiscreteRandomCurriculum,
 )
-from metta.cogworks.curriculum.batches import complete_rollouts, draw_distinct
+from metta.cogworks.curriculum.batches import complete_rollouts, draw_batch
 from metta.cogworks.curriculum.config import CurriculumConfig, checked_config
 from metta.cogworks.curriculum.items import items_config
+from metta.cogworks.curriculum.older.names import renamed
 from metta.cogworks.curriculum.opening import check_sendable, opened, pool_identity
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.exclusive import exclusive
@@ -50,7 +51,8 @@ from metta.cogworks.curriculum.tasks.ids import (
     validate_task_id,
     validate_task_ids,
 )
-from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag, instance, text
+from metta.cogworks.curriculum.tasks.inputs import instance, text
+from metta.cogworks.curriculum.tasks.task_config import TConfig
 from metta.cogworks.curriculum.tasks.variants import may_repeat
 
 __all__ = [
@@ -65,11 +67,8 @@ __all__ = [
     "lag_bound",
 ]
 
-MOST_TASKS_AT_ONCE = 1_000_000
-"""Of one call: the pool is locked meanwhile, for a few seconds."""
 
-
-class Curriculum(StatsLogger):
+class Curriculum(StatsLogger, Generic[TConfig]):
     """Chooses tasks by the configured algorithm, from a pool shared by everyone with the same
     session id.
 
@@ -85,7 +84,7 @@ class Curriculum(StatsLogger):
 
     def __init__(
         self,
-        config: CurriculumConfig | CurriculumAlgorithmConfig,
+        config: CurriculumConfig[TConfig] | CurriculumAlgorithmConfig,
         seed: int | None = None,
         algorithm: CurriculumAlgorithm | None = None,
     ):
@@ -158,23 +157,20 @@ class Curriculum(StatsLogger):
     # -- the path of an episode --------------------------------------------------------------------
 
     @exclusive
-    def get_task(self) -> CurriculumTask:
+    def get_task(self) -> CurriculumTask[TConfig]:
         """The next task, drawn with replacement. Cost: constant."""
-        return CurriculumTask(self, self._population.draw())
+        return CurriculumTask.of(self, self._population.draw())
 
     @exclusive
-    def get_tasks(self, n: int, distinct: bool = False) -> list[CurriculumTask]:
+    def get_tasks(self, n: int, distinct: bool = False) -> list[CurriculumTask[TConfig]]:
         """``n`` tasks, at most a million, drawn independently; with ``distinct``, no two the same:
         each is drawn from the distribution without those before it (without regard to what is
         known of tasks, once none is left that is worth anything).
 
         Raises ValueError, and nothing changes, if the pool has fewer than ``n`` distinct ones.
         """
-        n = checked_integer("n", n, 0, MOST_TASKS_AT_ONCE)
-        if flag("distinct", distinct):
-            ids = draw_distinct(self._population, self.algorithm, n)
-            return [CurriculumTask(self, task_id) for task_id in ids]
-        return [CurriculumTask(self, self._population.draw()) for _ in range(n)]
+        ids = draw_batch(self._population, self.algorithm, n, distinct)
+        return [CurriculumTask.of(self, task_id) for task_id in ids]
 
     @exclusive
     def update_task_performance(self, task_id: int, score: float) -> None:
@@ -188,7 +184,7 @@ class Curriculum(StatsLogger):
         self._population.complete(self._family_id(task_id), score)
 
     @exclusive
-    def complete_and_draw(self, task: CurriculumTask, score: float) -> CurriculumTask:
+    def complete_and_draw(self, task: CurriculumTask[Any], score: float) -> CurriculumTask[TConfig]:
         """:meth:`update_task_performance` of ``task``, then :meth:`get_task`, in one access to the
         pool. A completion that was recorded stays so when the draw fails."""
         instance("task", task, CurriculumTask, "give what get_task() returned")
@@ -359,6 +355,9 @@ class Curriculum(StatsLogger):
         tasks that both have, by their label and bucket values, is kept; the others are begun anew,
         and a warning says how many of each.
 
+        Of a state of an older version counts and scores are kept, of the tasks that can be found
+        here; a warning says of how many.
+
         Raises:
             ValueError: the state does not fit, or is that of another curriculum: the message names
                 each field that differs with both values. Nothing changes.
@@ -395,3 +394,7 @@ class Curriculum(StatsLogger):
 
 
 CurriculumConfig.made_by(Curriculum)
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

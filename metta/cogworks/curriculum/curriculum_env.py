@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 import numpy as np
 
@@ -23,7 +23,14 @@ except ImportError as error:
     ) from error
 
 from metta.cogworks.curriculum import episode_checks, puffer_emulation
-from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
+from metta.cogworks.curriculum.chooser import (
+    KeepsConfigs,
+    PlayableTask,
+    TaskChooser,
+    careful,
+    given,
+)
+from metta.cogworks.curriculum.curriculum import Curriculum
 from metta.cogworks.curriculum.refusals import (
     MAX_ATTEMPTS,
     REFUSALS,
@@ -32,6 +39,7 @@ from metta.cogworks.curriculum.refusals import (
     retire,
 )
 from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE
+from metta.cogworks.curriculum.tasks.task_config import TConfig
 
 if TYPE_CHECKING:
     from metta.cogworks.curriculum.tasks.config_cache import Lease
@@ -47,13 +55,13 @@ _SEED_STRIDE = 1_000_003
 class _Episode:
     """The running episode."""
 
-    task: CurriculumTask
-    step: Callable[[Any], Any]  # takes the next step
+    task: PlayableTask
+    step: Callable[..., Any]  # takes the next step
     returns: np.ndarray | None  # rewards so far, shape (num_agents,), where they are summed here
     length: float = 0.0  # in steps
 
 
-class CurriculumEnv(PufferEnv):
+class CurriculumEnv(PufferEnv, Generic[TConfig]):
     """Wraps one environment of ``num_agents`` agents; every episode plays a task that
     ``curriculum`` chooses.
 
@@ -76,8 +84,9 @@ class CurriculumEnv(PufferEnv):
             or PettingZoo's (``pufferlib.emulation``). It resets itself or waits to be reset after
             an episode; both work. Of an emulated one this returns what a native one would: arrays,
             and a list of infos.
-        curriculum: chooses tasks and is told their scores. It stays open when this environment
-            closes.
+        curriculum: chooses tasks and is told their scores: a Curriculum, or any object with
+            ``get_task``, ``update_task_performance`` and ``stats``. It stays open when this
+            environment closes.
         apply_task: hands a task's configuration to the environment, before its reset. Default:
             ``env.set_mg_config``.
         episode_rewards: reads the rewards summed over the episode, an array of shape (num_agents,).
@@ -108,9 +117,9 @@ class CurriculumEnv(PufferEnv):
     def __init__(
         self,
         env: Any,
-        curriculum: Curriculum,
+        curriculum: TaskChooser,
         *,
-        apply_task: Callable[[Any, Any], None] | None = None,
+        apply_task: Callable[[Any, TConfig], None] | None = None,
         episode_rewards: Callable[[Any], np.ndarray] | None = None,
         episode_stats: Callable[[Any], Mapping[str, float]] | None = None,
         max_attempts: int = MAX_ATTEMPTS,
@@ -125,9 +134,9 @@ class CurriculumEnv(PufferEnv):
         episode_checks.check_function("episode_rewards", episode_rewards, "lambda env: array")
         episode_checks.check_function("episode_stats", episode_stats, "lambda env: {...}")
         episode_checks.check_options(max_attempts, reuse_configs)
+        episode_checks.check_curriculum(curriculum, reuse_configs is True)
         if reuse_configs is None:
-            reuse_configs = apply_task is None
-        episode_checks.check_curriculum(curriculum, reuse_configs)
+            reuse_configs = apply_task is None and isinstance(curriculum, KeepsConfigs)
         if isinstance(curriculum, Curriculum):
             episode_checks.check_process(curriculum)
         if apply_task is None and not callable(getattr(env, "set_mg_config", None)):
@@ -141,7 +150,7 @@ class CurriculumEnv(PufferEnv):
             episode_rewards = _own_episode_rewards
         self._env: Any = env
         self._emulated = emulated
-        self._curriculum = curriculum
+        self._curriculum: Any = careful(curriculum)
         self._agents = num_agents
         self._apply_task = apply_task or _set_mg_config
         self._read_rewards = episode_rewards
@@ -159,13 +168,14 @@ class CurriculumEnv(PufferEnv):
         return self._env
 
     @property
-    def curriculum(self) -> Curriculum:
-        """The curriculum that chooses the tasks."""
-        return self._curriculum
+    def curriculum(self) -> Any:
+        """What chooses the tasks, as it was given."""
+        return given(self._curriculum)
 
     @property
-    def current_task(self) -> CurriculumTask | None:
-        """The task of the running episode; None before the first and between two episodes."""
+    def current_task(self) -> Any:
+        """The task of the running episode, as the curriculum gave it; None before the first and
+        between two episodes."""
         return None if self._episode is None else self._episode.task
 
     def reset(self, seed: int | None = None) -> tuple[np.ndarray, Any]:
@@ -179,16 +189,16 @@ class CurriculumEnv(PufferEnv):
         return self._begin_episode()
 
     def step(
-        self, actions: np.ndarray
+        self, actions: np.ndarray, **kwargs: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Any]:
         """One step, after beginning an episode if none runs. Returns what the environment
-        returns."""
+        returns, which gets the keywords too."""
         # Every line here counts: mettagrid leaves the processor's caches cold.
         episode = self._episode
         if episode is None:
             self._begin_episode()
             episode = cast(_Episode, self._episode)  # begun just now
-        result = episode.step(actions)
+        result = episode.step(actions, **kwargs)
         episode.length += 1.0
         # The whole test costs microseconds: done only where the first agent's flags leave it open.
         terminals, truncations = result[2], result[3]
@@ -234,7 +244,7 @@ class CurriculumEnv(PufferEnv):
             return puffer_emulation.reset(self._env, seed)
         return self._env.reset() if seed is None else self._env.reset(seed=seed)
 
-    def _new_episode(self, task: CurriculumTask) -> _Episode:
+    def _new_episode(self, task: PlayableTask) -> _Episode:
         step = self._env.step
         if self._emulated:
             step = functools.partial(puffer_emulation.step, self._env)
@@ -304,6 +314,7 @@ class CurriculumEnv(PufferEnv):
 
 _OWN_NAMES = frozenset(
     {
+        "__orig_class__",  # which CurriculumEnv[Maze](...) sets
         "_agents",
         "_apply_task",
         "_curriculum",
@@ -330,9 +341,9 @@ def _own_episode_rewards(env: Any) -> Any:
 
 
 def _step_and_sum(
-    step: Callable[[Any], Any], returns: np.ndarray, actions: np.ndarray
+    step: Callable[..., Any], returns: np.ndarray, actions: np.ndarray, **kwargs: Any
 ) -> tuple[Any, ...]:
-    result = step(actions)
+    result = step(actions, **kwargs)
     rewards = result[1]
     episode_checks.check_rewards(rewards, len(returns), "step() of the environment")
     returns += rewards

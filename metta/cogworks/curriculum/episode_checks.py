@@ -31,7 +31,7 @@ _ENV_NAMES = (
     "step",
     "close",
 )
-_CURRICULUM_NAMES = ("get_task", "update_task_performance", "count_unscored", "retire_task")
+_CURRICULUM_NAMES = ("get_task", "update_task_performance", "stats")
 _WAY_OUT = (
     "Give a pufferlib.PufferEnv or what pufferlib.emulation makes of another environment, or call "
     "the curriculum's get_task() and update_task_performance() around the episodes of your own loop"
@@ -89,7 +89,11 @@ def check_environment(env: Any, emulated: bool) -> int:
 
 
 def check_curriculum(curriculum: Any, reuse_configs: bool) -> None:
-    """TypeError for what cannot choose tasks, a configuration or a class for instance."""
+    """TypeError for what cannot choose tasks, a configuration or a class for instance.
+
+    Args:
+        reuse_configs: whether it must keep configurations, as a Curriculum does.
+    """
     names = (*_CURRICULUM_NAMES, "configs") if reuse_configs else _CURRICULUM_NAMES
     missing = object()
     lacks = [name for name in names if getattr(curriculum, name, missing) is missing]
@@ -97,7 +101,8 @@ def check_curriculum(curriculum: Any, reuse_configs: bool) -> None:
         problem = "it is a class" if isinstance(curriculum, type) else f"no {', '.join(lacks)}"
         raise TypeError(
             f"curriculum={shown(curriculum)} is not a Curriculum ({problem}): make one of a "
-            "configuration with Curriculum(config), and give that"
+            "configuration with Curriculum(config), and give that; or any object with get_task, "
+            "update_task_performance and stats"
         )
 
 

@@ -29,6 +29,7 @@ from metta.cogworks.curriculum.known_scorers import (
     scorer_name,
     scorer_path,
 )
+from metta.cogworks.curriculum.older.outside import enter
 from metta.cogworks.curriculum.pool.exclusive import exclusive
 from metta.cogworks.curriculum.pool.header import positive_range
 from metta.cogworks.curriculum.pool.layout import IS_ACTIVE, LP_SCORE, TASK_ID, Column
@@ -37,7 +38,6 @@ from metta.cogworks.curriculum.regions import RegionsConfig
 from metta.cogworks.curriculum.scorer import ColumnScorer, LPScorer
 from metta.cogworks.curriculum.scores import validate_completion, validate_score
 from metta.cogworks.curriculum.stats import CacheCoordinator, LiveSlices, LPStatsAggregator
-from metta.cogworks.curriculum.task import CurriculumTask
 from metta.cogworks.curriculum.task_tracker import TaskTracker
 from metta.cogworks.curriculum.tasks.ids import (
     MAX_TASK_ID,
@@ -256,8 +256,7 @@ class LearningProgressAlgorithm(CurriculumAlgorithm):
 
     def on_task_created(self, task: Any) -> None:
         """Track the task, where no curriculum does."""
-        instance("task", task, CurriculumTask, "give what a curriculum's get_task() returned")
-        self.task_tracker.track_task_creation(task.task_id)
+        enter(self.task_tracker, task)
 
     def on_task_evicted(self, task_id: int) -> None:
         """Forget the task, where no curriculum does."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
+from metta.cogworks.curriculum.older.fields import algorithm_fields
 from metta.cogworks.curriculum.pool.backends import MAX_COLUMNS, TASK_STRUCT_SIZE
 from metta.cogworks.curriculum.pool.layout import MAX_SLICE_AXES, Column
 from metta.cogworks.curriculum.sessions import LOCK_TIMEOUT_SECONDS, checked_session_id
@@ -81,12 +82,8 @@ class PoolConfig(StrictConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_old_names(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "max_memory_tasks" in data:
-            raise ValueError(
-                "max_memory_tasks no longer exists: the capacity of the pool is num_active_tasks"
-            )
-        return data
+    def _older_fields(cls, data: Any) -> Any:
+        return algorithm_fields(cls.__name__, cls.model_fields, data)
 
     def make_tracker(
         self,

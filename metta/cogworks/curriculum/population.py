@@ -150,7 +150,7 @@ class Population:
     def _tell_created(self, task_id: int) -> None:
         tasks = self._tasks()
         if tasks is not None:
-            self._algorithm.on_task_created(CurriculumTask(tasks, task_id))
+            self._algorithm.on_task_created(CurriculumTask.of(tasks, task_id))
 
     def _new_id(self, other_than: int = -1, tries: int = _EXCHANGE_TRIES) -> int | None:
         """An id that is not in the pool, of a variant that is not and was not retired; None if none

@@ -24,9 +24,9 @@ def reset(env: Any, seed: int | None) -> tuple[np.ndarray, list[Any]]:
 
 
 def step(
-    env: Any, actions: np.ndarray
+    env: Any, actions: np.ndarray, **kwargs: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Any]]:
     """One step. Returns observations, shape (num_agents, ...), rewards, terminals and truncations,
     shape (num_agents,), and a list of infos. An agent that has left is a terminated one."""
-    infos = env.step(actions)[4]
+    infos = env.step(actions, **kwargs)[4]
     return env.observations, env.rewards, env.terminals, env.truncations, [infos] if infos else []

@@ -16,6 +16,8 @@ from metta.cogworks.curriculum.identity import (
     same_family,
     saved_identity,
 )
+from metta.cogworks.curriculum.older.states import is_older
+from metta.cogworks.curriculum.older.taking_over import in_present_form
 from metta.cogworks.curriculum.pool.layout import (
     IS_ACTIVE,
     PRIOR,
@@ -47,7 +49,8 @@ def loadable(
     layout: TableLayout,
     regions: Regions | None = None,
 ) -> dict[str, Any]:
-    """A saved curriculum's state, checked, in the form in which the algorithm loads it.
+    """A saved curriculum's state, checked, in the form in which the algorithm loads it; also one of
+    an older version.
 
     Args:
         state: of a curriculum.
@@ -62,10 +65,12 @@ def loadable(
     Raises:
         ValueError: the state does not fit, or is that of another curriculum.
     """
+    family = (generator, num_ids, layout, regions)
+    if is_older(state):
+        state = in_present_form(state, algorithm, identity, *family)
     if not isinstance(state, dict) or "algorithm" not in state:
         found = sorted(state) if isinstance(state, dict) else type(state).__name__
         raise ValueError(f"not the state of a curriculum: it has no 'algorithm', only {found}")
-    family = (generator, num_ids, layout, regions)
     if flag("changed_tasks", changed_tasks):
         state = for_changed_tasks(state, identity, *family)
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from metta.cogworks.curriculum.older.told import deprecated
 from metta.cogworks.curriculum.pool.layout import COLUMN_LIMIT
 from metta.cogworks.curriculum.scores import validate_completion
 from metta.cogworks.curriculum.tasks.inputs import checked_integer, finite, instance, text, vector
@@ -74,6 +75,24 @@ class StatsLogger(ABC):
         text("prefix", prefix)
         stats = {**self.get_base_stats(), **self.get_detailed_stats()}
         return with_prefix(prefix, stats) if prefix else stats
+
+
+class NullStatsLogger(StatsLogger):
+    """No statistics, for older code that passes a logger around; nothing here takes one."""
+
+    def __init__(self) -> None:
+        deprecated(
+            "NullStatsLogger() is deprecated: nothing takes a logger; stats() of a curriculum or "
+            "an algorithm costs nothing until it is called"
+        )
+        super().__init__()
+
+    def get_base_stats(self) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def _compute_detailed_stats(self) -> dict[str, float]:
+        return {}
 
 
 def with_prefix(prefix: str, stats: Mapping[str, float]) -> dict[str, float]:

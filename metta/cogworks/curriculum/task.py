@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, Self
 
+from metta.cogworks.curriculum.older.hand_made import made_by_hand
 from metta.cogworks.curriculum.pool.backends import TaskState
 from metta.cogworks.curriculum.pool.layout import (
     EXPIRING,
@@ -14,6 +16,7 @@ from metta.cogworks.curriculum.pool.layout import (
     SCHEDULED,
     TOTAL_SQUARED,
 )
+from metta.cogworks.curriculum.tasks.task_config import TConfig
 
 
 class TaskSource(Protocol):
@@ -37,25 +40,46 @@ class TaskSource(Protocol):
         """The task's row, or None if it is not in the pool."""
 
 
-class CurriculumTask:
+class CurriculumTask(Generic[TConfig]):
     """A task as it was handed out: an id, and the way to its environment. Nothing is built before
-    it is asked for."""
+    it is asked for.
+
+    A curriculum makes tasks; :meth:`of` makes one of a curriculum by its id. Made by hand, as in
+    older code, with a DeprecationWarning, a task belongs to no curriculum, and keeps its scores
+    itself.
+
+    Args:
+        task_id: of a task that is made by hand.
+        env_cfg: what :meth:`get_env_cfg` returns.
+        slice_values: what :meth:`get_slice_values` returns; None: nothing.
+    """
 
     __slots__ = ("_curriculum", "_env_cfg", "task_id")
 
     task_id: int
     """Identity of the task. Not to be set."""
 
-    def __init__(self, curriculum: TaskSource, task_id: int):
-        self._curriculum = curriculum
-        self._env_cfg: Any = None
-        self.task_id = task_id
+    def __init__(
+        self, task_id: int, env_cfg: TConfig, slice_values: Mapping[str, Any] | None = None
+    ) -> None:
+        source = made_by_hand(task_id, env_cfg, slice_values)
+        self._curriculum: TaskSource = source
+        self._env_cfg: Any = env_cfg
+        self.task_id = source.task_id
+
+    @classmethod
+    def of(cls, curriculum: TaskSource, task_id: int) -> Self:
+        """The task of a curriculum that has this id."""
+        task = cls.__new__(cls)
+        task._curriculum, task._env_cfg = curriculum, None  # noqa: SLF001 - of this class
+        task.task_id = task_id
+        return task
 
     @property
     def _task_id(self) -> int:  # its name in older code
         return self.task_id
 
-    def get_env_cfg(self) -> Any:
+    def get_env_cfg(self) -> TConfig:
         """The environment's configuration, built on first use. It is this object's own: changing it
         changes no other task.
 

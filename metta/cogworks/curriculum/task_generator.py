@@ -11,7 +11,7 @@ the invariants.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,19 +19,14 @@ from metta.cogworks.curriculum.tasks.bucket_node import CHILD_SALT, BucketNode
 from metta.cogworks.curriculum.tasks.choice_node import Child, ChoiceNode
 from metta.cogworks.curriculum.tasks.class_paths import class_path, resolve_class, trusting
 from metta.cogworks.curriculum.tasks.fields import AnyTaskConfig, AnyTaskGeneratorConfig
-from metta.cogworks.curriculum.tasks.generator import (
-    TaskDescription,
-    TaskGenerator,
-    TaskGeneratorConfig,
-    TConfig,
-)
+from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
 from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID, mix64, validate_task_id
 from metta.cogworks.curriculum.tasks.invariants import TaskInvariantError
 from metta.cogworks.curriculum.tasks.items import ItemsGenerator
-from metta.cogworks.curriculum.tasks.nodes import Inner, LeafNode, Node
+from metta.cogworks.curriculum.tasks.nodes import Inner, LeafNode, Node, TaskDescription
 from metta.cogworks.curriculum.tasks.paths import refuse_overlaps, refuse_overlaps_among
 from metta.cogworks.curriculum.tasks.random import TaskRandom
-from metta.cogworks.curriculum.tasks.task_config import TaskConfig
+from metta.cogworks.curriculum.tasks.task_config import TaskConfig, TConfig
 from metta.cogworks.curriculum.tasks.values import Span, normalise_bucket
 from metta.cogworks.curriculum.tasks.weights import check_weight, check_weights, listed_weights
 
@@ -44,6 +39,7 @@ __all__ = [
     "SingleTaskGenerator",
     "Span",
     "TConfig",
+    "TTaskGenerator",
     "TaskConfig",
     "TaskDescription",
     "TaskGenerator",
@@ -61,6 +57,10 @@ __all__ = [
     "trusting",
     "validate_task_id",
 ]
+
+
+TTaskGenerator = TypeVar("TTaskGenerator", bound=TaskGenerator)
+"""What a configuration makes: ``TaskGeneratorConfig[TTaskGenerator]``."""
 
 
 class SingleTaskGenerator(TaskGenerator[TConfig]):
@@ -249,6 +249,7 @@ class TaskGeneratorSet(TaskGenerator[TConfig]):
             for generator, weight in zip(generators, config.weights, strict=True)
         ]
         self._choice = ChoiceNode(config.label, config.overrides, children)
+        self.disagreement = self._choice.disagreement
 
     def _make_node(self) -> Node:
         if self._is_derived_from(TaskGeneratorSet):

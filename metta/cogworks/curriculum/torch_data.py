@@ -13,7 +13,8 @@ except ImportError as error:
         "pip install torch"
     ) from error
 
-from metta.cogworks.curriculum.curriculum import MOST_TASKS_AT_ONCE, Curriculum
+from metta.cogworks.curriculum.batches import MOST_TASKS_AT_ONCE
+from metta.cogworks.curriculum.curriculum import Curriculum
 from metta.cogworks.curriculum.tasks.inputs import checked_integer, flag, instance
 
 _BATCHES = "batches"  # key of the state

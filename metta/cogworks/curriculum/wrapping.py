@@ -121,7 +121,7 @@ class EpisodeTasks(Generic[EnvT]):
         """The task that the options ask for, and the other options."""
         if not options or TASK_ID not in options:
             return None, options
-        task = CurriculumTask(self.curriculum, options[TASK_ID])
+        task = CurriculumTask.of(self.curriculum, options[TASK_ID])
         task.get_label()  # raises ValueError where it cannot be one of this curriculum
         task.task_id = int(task.task_id)
         rest = {key: value for key, value in options.items() if key != TASK_ID}

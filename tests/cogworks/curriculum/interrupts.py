@@ -194,8 +194,11 @@ def operations(curriculum: Curriculum, rng: random.Random) -> dict[str, tuple[in
         "update_task_performance": (1, known(lambda i: c.update_task_performance(i, 0.5))),
         "a late completion": (1, lambda: c.update_task_performance(rng.randrange(IDS), 0.5)),
         "update_tasks": (3, lambda: c.update_tasks([some(), some(), 1], [0.1, 0.5, 1.0])),
-        "complete_and_draw": (1, known(lambda i: c.complete_and_draw(CurriculumTask(c, i), 0.7))),
-        "complete": (1, known(lambda i: CurriculumTask(c, i).complete(0.3))),
+        "complete_and_draw": (
+            1,
+            known(lambda i: c.complete_and_draw(CurriculumTask.of(c, i), 0.7)),
+        ),
+        "complete": (1, known(lambda i: CurriculumTask.of(c, i).complete(0.3))),
         "count_unscored": (0, known(lambda i: c.count_unscored(i, float("nan")))),
         "retire_task": (0, known(lambda i: c.retire_task(i, "retired by the test"))),
         "state_of": (0, known(c.state_of)),

@@ -133,12 +133,14 @@ def trace_opcodes(function: Callable[[], object], at_each: Callable[[FrameType],
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.startswith(_SOURCES):
             return None
+        frame.f_trace = trace  # before the next, for Python 3.13
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         if event == "opcode":
             at_each(frame)
         return trace
 
+    sys._getframe().f_trace_opcodes = True  # without which Python 3.12 has no such events
     sys.settrace(trace)
     try:
         function()
@@ -227,6 +229,7 @@ def interrupt_at(
         code = frame.f_code
         if not code.co_filename.startswith(_SESSIONS):
             return None
+        frame.f_trace = trace
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
             if code not in places:
@@ -238,6 +241,7 @@ def interrupt_at(
                     handler()
         return trace
 
+    sys._getframe().f_trace_opcodes = True  # without which Python 3.12 has no such events
     sys.settrace(trace)
     try:
         function()

@@ -1,16 +1,24 @@
 """The older name, ``agora``: every module gives the objects of metta.cogworks.curriculum, after one
-warning."""
+warning that names its successor."""
 
 import ast
 import importlib
+import json
+import pickle
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 import metta.cogworks.curriculum
+from metta.cogworks.curriculum import CurriculumConfig
+
+ROOT = Path(__file__).resolve().parents[3]
 
 MODULES = {
     "agora.config": "task_generator",
@@ -26,7 +34,13 @@ MODULES = {
     "agora.generators.set": "task_generator",
     "agora.wrappers.puffer": "curriculum_env",
 }
-PACKAGES = ("agora", "agora.tracking", "agora.algorithms", "agora.generators")
+PACKAGES = {
+    "agora": "",
+    "agora.tracking": "",
+    "agora.algorithms": "",
+    "agora.generators": "task_generator",
+    "agora.wrappers": "curriculum_env",
+}
 
 
 def run(code: str) -> str:
@@ -42,7 +56,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.filterwarnings("ignore:agora is now:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:agora[.a-z_]* is now:DeprecationWarning")
 @pytest.mark.parametrize(("old", "new"), MODULES.items())
 def test_a_module_has_the_objects_of_the_new_one(old: str, new: str) -> None:
     shim, module = (
@@ -54,8 +68,8 @@ def test_a_module_has_the_objects_of_the_new_one(old: str, new: str) -> None:
         assert getattr(shim, name) is getattr(module, name)
 
 
-@pytest.mark.filterwarnings("ignore:agora is now:DeprecationWarning")
-@pytest.mark.parametrize("old", PACKAGES)
+@pytest.mark.filterwarnings("ignore:agora[.a-z_]* is now:DeprecationWarning")
+@pytest.mark.parametrize("old", [old for old in PACKAGES if old != "agora.wrappers"])
 def test_a_package_has_the_objects_of_the_new_one(old: str) -> None:
     shim = importlib.import_module(old)
     assert shim.__all__
@@ -63,19 +77,21 @@ def test_a_package_has_the_objects_of_the_new_one(old: str) -> None:
         assert getattr(shim, name) is getattr(metta.cogworks.curriculum, name)
 
 
-def test_a_shim_is_nothing_but_imports() -> None:
-    folder = Path(__file__).resolve().parents[3] / "metta/_compat/agora"
-    shims = [path for path in folder.rglob("*.py") if path != folder / "__init__.py"]
-    assert shims
+def test_a_shim_is_nothing_but_imports_and_a_warning() -> None:
+    folder = ROOT / "metta/_compat/agora"
+    lazy = (folder / "__init__.py", folder / "wrappers/__init__.py")  # what needs pufferlib
+    shims = [path for path in folder.rglob("*.py") if path not in lazy]
+    assert len(shims) == len(MODULES) + len(PACKAGES) - len(lazy)
     for path in shims:
-        docstring, *rest = ast.parse(path.read_text(encoding="utf-8")).body
+        docstring, *imported, names, warning = ast.parse(path.read_text(encoding="utf-8")).body
         assert isinstance(docstring, ast.Expr), path
-        *imported, names = rest or [None]
-        assert all(isinstance(node, ast.ImportFrom) for node in imported), path
-        assert names is None or ast.unparse(names).startswith("__all__ = ["), path
+        assert ast.unparse(imported[0]) == "import warnings", path
+        assert all(isinstance(node, ast.ImportFrom) for node in imported[1:]), path
+        assert ast.unparse(names).startswith("__all__ = ["), path
+        assert ast.unparse(warning).startswith("warnings.warn("), path
 
 
-@pytest.mark.filterwarnings("ignore:agora is now:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:agora[.a-z_]* is now:DeprecationWarning")
 def test_the_package_offers_every_public_name() -> None:
     assert (
         set(metta.cogworks.curriculum.__all__) - set(importlib.import_module("agora").__all__)
@@ -83,29 +99,101 @@ def test_the_package_offers_every_public_name() -> None:
     )
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with (
-        pytest.raises(AttributeError, match="'agora' has no attribute 'Curiculum'"),
-        pytest.warns() as caught,
-    ):
-        importlib.reload(importlib.import_module("agora")).Curiculum  # noqa: B018  (the access is the test)
-    assert {warning.category for warning in caught} == {DeprecationWarning}
+@pytest.mark.filterwarnings("ignore:agora[.a-z_]* is now:DeprecationWarning")
+@pytest.mark.parametrize("module", ["agora", "agora.wrappers"])
+def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
+    with pytest.raises(AttributeError, match=f"'{module}' has no attribute 'Curiculum'"):
+        importlib.import_module(module).Curiculum  # noqa: B018  (the access is the test)
 
 
-def test_one_warning_that_points_at_the_import() -> None:
+def test_each_module_warns_once_and_names_its_successor() -> None:
+    """In one interpreter: each import is done twice."""
+    out = run(
+        f"""
+        import importlib, json, warnings
+        found = {{}}
+        for name in {[*PACKAGES, *MODULES]}:
+            for _ in range(2):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    exec(f"import {{name}}")
+                told = [(w.category.__name__, w.filename, str(w.message)) for w in caught]
+                found.setdefault(name, []).append(told)
+        print(json.dumps(found))
+        """
+    )
+    new = "metta.cogworks.curriculum"
+    expected = {
+        old: [
+            [["DeprecationWarning", "<string>", f"{old} is now {new}{'.' if name else ''}{name}"]],
+            [],
+        ]
+        for old, name in {**PACKAGES, **MODULES}.items()
+    }
+    assert json.loads(out) == expected
+
+
+def test_star_imports_give_every_name() -> None:
     out = run(
         """
         import warnings
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            import agora
-            import agora.tracking.memory, agora.algorithms.scorers
-            import agora.generators.base, agora.curriculum
-        told = [(w.category.__name__, w.filename, str(w.message)) for w in caught]
-        print([(kind, at, "metta.cogworks.curriculum" in text) for kind, at, text in told])
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from agora import *
+        from agora.tracking import *
+        from agora.generators.base import *
+        print(Curriculum.__name__, CurriculumEnv.__name__, TConfig, TTaskGenerator)
         """
     )
-    assert out.strip() == "[('DeprecationWarning', '<string>', True)]"
+    assert out.split() == ["Curriculum", "CurriculumEnv", "~TConfig", "~TTaskGenerator"]
+
+
+def test_star_imports_leave_out_what_is_not_installed() -> None:
+    out = run(
+        """
+        import sys, warnings
+        sys.modules["pufferlib"] = None  # as if not installed
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from agora import *
+        print(Curriculum.__name__, "CurriculumEnv" in globals())
+        try:
+            from agora import CurriculumEnv
+        except ImportError as error:
+            print("metta-curriculum[train]" in str(error))
+        """
+    )
+    assert out.split() == ["Curriculum", "False", "True"]
+
+
+@pytest.mark.filterwarnings("ignore:agora[.a-z_]* is now:DeprecationWarning")
+def test_it_has_the_version_of_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert importlib.import_module("agora").__version__ == project["version"]
+
+
+class Maze(BaseModel):
+    """A configuration of a user's."""
+
+    width: int = 5
+
+
+@pytest.mark.filterwarnings("ignore:agora[.a-z_]* is now:DeprecationWarning")
+def test_its_types_are_generic_in_the_configuration() -> None:
+    agora: Any = importlib.import_module("agora")
+    config = agora.CurriculumConfig[Maze](
+        task_generator=agora.BucketedTaskGenerator.Config.from_env(Maze()).add_bucket(
+            "width", [5, 7]
+        ),
+        algorithm_config=agora.DiscreteRandomConfig(use_shared_memory=False),
+    )
+    assert type(config) is CurriculumConfig  # and so are its class path and its identity
+    with agora.Curriculum[Maze](config) as curriculum:
+        assert curriculum.get_task().get_env_cfg().width in (5, 7)
+        assert pickle.loads(pickle.dumps(curriculum.config)) == curriculum.config
+    assert get_args(agora.CurriculumTask[Maze]) == (Maze,)
+    assert get_args(agora.SingleTaskGenerator[Maze]) == (Maze,)
+    assert get_args(agora.CurriculumEnv[Maze]) == (Maze,)
+    config_of = agora.TaskGeneratorConfig
+    assert config_of[importlib.import_module("agora.generators.base").TTaskGenerator] is config_of
 
 
 def test_importing_it_needs_neither_pufferlib_nor_mettagrid() -> None:

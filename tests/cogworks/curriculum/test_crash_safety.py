@@ -144,10 +144,10 @@ OPERATIONS: dict[str, Operation] = {
         [last_task(c), first_task(c), 999], [0.25, 0.5, 0.75]
     ),
     "evict": lambda c: (make_refresh_due(c), c.get_task()),
-    "complete_and_draw": lambda c: c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25),
+    "complete_and_draw": lambda c: c.complete_and_draw(CurriculumTask.of(c, last_task(c)), 0.25),
     "complete_and_refresh": lambda c: (
         make_refresh_due(c),
-        c.complete_and_draw(CurriculumTask(c, last_task(c)), 0.25),
+        c.complete_and_draw(CurriculumTask.of(c, last_task(c)), 0.25),
     ),
     "retire": lambda c: c.retire_task(last_task(c), "invalid"),
     "remove": lambda c: c.algorithm.task_tracker.remove_task(last_task(c)),

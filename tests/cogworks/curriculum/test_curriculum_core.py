@@ -81,12 +81,12 @@ def test_a_task_is_credited_by_its_id_wherever_it_stands(open_curriculum) -> Non
     curriculum = open_curriculum(rooms(local(eviction_threshold_percentile=0)))
     task = curriculum.get_task()
     others = [
-        CurriculumTask(curriculum, task_id)
+        CurriculumTask.of(curriculum, task_id)
         for task_id in curriculum.probabilities()
         if task_id != task.task_id
     ]
     for _ in range(11):
-        curriculum.complete_and_draw(CurriculumTask(curriculum, task.task_id), 0.5)
+        curriculum.complete_and_draw(CurriculumTask.of(curriculum, task.task_id), 0.5)
     assert task.state is not None
     assert task.state.completion_count == 11
     curriculum.retire_task(task.task_id, "its place is another's now")
@@ -105,7 +105,7 @@ def test_completing_and_drawing_with_an_id_that_is_none_changes_nothing(
     curriculum = open_curriculum(rooms())
     before = without_times(curriculum.get_state())
     with pytest.raises(ValueError, match=r"task id .* is not valid"):
-        curriculum.complete_and_draw(CurriculumTask(curriculum, task_id), 0.5)
+        curriculum.complete_and_draw(CurriculumTask.of(curriculum, task_id), 0.5)
     assert without_times(curriculum.get_state()) == before
 
 
@@ -113,7 +113,7 @@ def test_completing_and_drawing_takes_numpy_ids(open_curriculum) -> None:
     curriculum = open_curriculum(rooms())
     task = curriculum.get_task()
     curriculum.complete_and_draw(
-        CurriculumTask(curriculum, np.int64(task.task_id)), np.float32(0.5)
+        CurriculumTask.of(curriculum, np.int64(task.task_id)), np.float32(0.5)
     )  # type: ignore[arg-type]
     assert task.state is not None
     assert task.state.completion_count == 1
@@ -189,7 +189,7 @@ def test_a_task_builds_its_environment_on_first_use_and_owns_it(open_curriculum)
     assert task.get_label() == config.label == ("large" if task.task_id % 2 else "small")
     assert task.get_slice_values() == {"plants": config.game.num_plants}
     config.game.num_plants = 77
-    assert CurriculumTask(curriculum, task.task_id).get_env_cfg().game.num_plants != 77
+    assert CurriculumTask.of(curriculum, task.task_id).get_env_cfg().game.num_plants != 77
 
 
 def test_task_ids_are_below_max_task_id_and_distinct(open_curriculum) -> None:

@@ -336,7 +336,7 @@ class Alternating(Curriculum):
 
     def get_task(self) -> CurriculumTask:
         ids = sorted(self.probabilities())
-        return CurriculumTask(self, ids[len(self.scores) % 2])
+        return CurriculumTask.of(self, ids[len(self.scores) % 2])
 
     def update_task_performance(self, task_id: int, score: float) -> None:
         self.scores.append(score)

@@ -162,11 +162,12 @@ def test_what_is_no_curriculum(curriculum: Any, message: str, options: dict[str,
     with pytest.raises(TypeError, match=message) as caught:
         CurriculumEnv(DrillEnv(), curriculum, **options)
     assert "make one of a configuration with Curriculum(config)" in str(caught.value)
+    assert "or any object with get_task, update_task_performance and stats" in str(caught.value)
 
 
 def test_a_stand_in_for_a_curriculum_without_configurations_to_use_again():
     class Chooses:
-        get_task = update_task_performance = count_unscored = retire_task = print
+        get_task = update_task_performance = stats = print
 
     chooses: Any = Chooses()
     CurriculumEnv(DrillEnv(), chooses, apply_task=set_drill)

@@ -8,6 +8,7 @@ from mettagrid.builder.envs import make_arena, make_navigation
 
 from metta.cogworks.curriculum.task_generator import (
     TaskGenerator,
+    TaskGeneratorSet,
     TaskInvariantError,
     TaskRandom,
     bucketed,
@@ -54,8 +55,8 @@ def test_task_generator_validates_resource_consistency():
     generator.get_task(first_task(generator, "game.resource_names", ["heart"]))
     task_id = first_task(generator, "game.resource_names", ["heart", "ore"])
     message = (
-        rf"task {task_id} \(mettagrid\): resource_names is \['heart', 'ore'\], but in the "
-        r"generator's base it is "
+        rf"inconsistent resource count for task {task_id} \(mettagrid\): resource_names is "
+        r"\['heart', 'ore'\], but in the generator's base it is "
         rf"\['heart'\]; set by bucket game.resource_names=\['heart', 'ore'\]"
     )
     with pytest.raises(TaskInvariantError, match=message):
@@ -66,7 +67,7 @@ def test_order_of_resources_counts():
     base = make_navigation(num_agents=4)
     base.game.resource_names = ["heart", "ore"]
     generator = bucketed(base, {"game.resource_names": [["ore", "heart"]]}).create()
-    with pytest.raises(TaskInvariantError, match="resource_names"):
+    with pytest.raises(TaskInvariantError, match=r"inconsistent resources for task 0 .*names"):
         generator.get_task(0)
 
 
@@ -75,7 +76,8 @@ def test_task_generator_validates_agent_count():
     task_id = first_task(generator, "game.num_agents", 6)
     with pytest.raises(
         TaskInvariantError,
-        match=rf"task {task_id} .*num_agents is 6.*is 4; set by bucket game.num_agents=6",
+        match=rf"inconsistent agent count for task {task_id} .*num_agents is 6.*is 4; "
+        r"set by bucket game.num_agents=6",
     ):
         generator.get_task(task_id)
 
@@ -92,8 +94,40 @@ def test_task_generator_validates_agent_count():
 )
 def test_task_generator_validates_action_count(path: str, values: list):
     generator = bucketed(make_navigation(num_agents=4), {path: values}).create()
-    with pytest.raises(TaskInvariantError, match=re.escape(f"set by bucket {path}={values[0]!r}")):
+    message = re.escape(f"set by bucket {path}={values[0]!r}")
+    with pytest.raises(TaskInvariantError, match=f"inconsistent action count .*{message}"):
         generator.get_task(0)
+
+
+def test_other_actions_of_the_same_number_are_no_other_count():
+    attack, noop = "game.actions.attack.enabled", "game.actions.noop.enabled"
+    config = bucketed(make_navigation(num_agents=4), {attack: [True], noop: [False]})
+    with pytest.raises(TaskInvariantError, match="inconsistent actions for task 0"):
+        config.create().get_task(0)
+
+
+def test_the_error_is_an_assertion_as_in_older_versions():
+    generator = GrowingGenerator.Config().create()
+    with pytest.raises(AssertionError, match="inconsistent agent count for task 3"):
+        generator.get_task(3)
+    with pytest.raises(ValueError, match="inconsistent agent count for task 3"):
+        generator.get_task(3)
+
+
+def test_children_that_disagree_are_refused_at_their_tasks_too():
+    """A generator that is made of its configuration directly, as older code does, is made."""
+    config = merge([make_navigation(num_agents=4), make_navigation(num_agents=6)])
+    generator = TaskGeneratorSet(config)
+    tasks, wrong, message = {}, -1, ""
+    for task_id in range(2):
+        try:
+            tasks[task_id] = generator.get_task(task_id).game.num_agents
+        except AssertionError as error:
+            wrong, message = task_id, str(error)
+    assert list(tasks.values()) == [4]
+    assert message.startswith(f"inconsistent agent count for task {wrong} ")
+    with pytest.raises(AssertionError, match="disagree on num_agents"):
+        config.create()
 
 
 def test_the_reference_is_the_base_and_not_the_first_task():

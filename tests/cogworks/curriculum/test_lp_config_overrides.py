@@ -92,12 +92,6 @@ def test_presets(preset: str, timescale: float, bonus: float) -> None:
         ),
         (CurriculumConfig, "algorithm", "did you mean 'algorithm_config'?"),
         (CurriculumConfig, "zzz", "fields: task_generator, max_task_id"),
-        (
-            LearningProgressConfig,
-            "max_memory_tasks",
-            "max_memory_tasks no longer exists: .* is num_active_tasks",
-        ),
-        (DiscreteRandomConfig, "max_memory_tasks", "num_active_tasks"),
     ],
 )
 def test_a_typo_names_the_nearest_field(make: Callable[..., Any], field: str, message: str) -> None:

@@ -308,6 +308,7 @@ def test_a_handler_that_uses_the_lock_itself(lock: Lock) -> None:
             nonlocal seen
             if frame.f_code.co_filename != module.__file__:
                 return None
+            frame.f_trace = trace
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
             if event == "opcode" and frame.f_lasti in interruptible(frame.f_code):
                 seen += 1

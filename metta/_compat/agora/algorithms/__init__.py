@@ -1,5 +1,7 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum`."""
 
+import warnings
+
 from metta.cogworks.curriculum.learning_progress_algorithm import (
     LearningProgressAlgorithm,
     LearningProgressConfig,
@@ -13,3 +15,9 @@ __all__ = [
     "LearningProgressAlgorithm",
     "LearningProgressConfig",
 ]
+
+warnings.warn(
+    "agora.algorithms is now metta.cogworks.curriculum",
+    DeprecationWarning,
+    stacklevel=2,
+)

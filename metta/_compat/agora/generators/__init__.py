@@ -1,5 +1,7 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.task_generator`."""
 
+import warnings
+
 from metta.cogworks.curriculum.task_generator import (
     BucketedTaskGenerator,
     SingleTaskGenerator,
@@ -17,3 +19,9 @@ __all__ = [
     "TaskGeneratorConfig",
     "TaskGeneratorSet",
 ]
+
+warnings.warn(
+    "agora.generators is now metta.cogworks.curriculum.task_generator",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -1,5 +1,19 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.task_generator`."""
 
-from metta.cogworks.curriculum.task_generator import Span, TaskGenerator, TaskGeneratorConfig
+import warnings
 
-__all__ = ["Span", "TaskGenerator", "TaskGeneratorConfig"]
+from metta.cogworks.curriculum.task_generator import (
+    Span,
+    TaskGenerator,
+    TaskGeneratorConfig,
+    TConfig,
+    TTaskGenerator,
+)
+
+__all__ = ["Span", "TConfig", "TTaskGenerator", "TaskGenerator", "TaskGeneratorConfig"]
+
+warnings.warn(
+    "agora.generators.base is now metta.cogworks.curriculum.task_generator",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -1,5 +1,7 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum`."""
 
+import warnings
+
 from metta.cogworks.curriculum.shared_memory_backend import (
     LocalMemoryBackend,
     SharedMemoryBackend,
@@ -33,3 +35,9 @@ __all__ = [
     "TaskTracker",
     "create_task_tracker",
 ]
+
+warnings.warn(
+    "agora.tracking is now metta.cogworks.curriculum",
+    DeprecationWarning,
+    stacklevel=2,
+)

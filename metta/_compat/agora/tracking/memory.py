@@ -1,5 +1,7 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.shared_memory_backend`."""
 
+import warnings
+
 from metta.cogworks.curriculum.shared_memory_backend import (
     LocalMemoryBackend,
     SharedMemoryBackend,
@@ -8,3 +10,9 @@ from metta.cogworks.curriculum.shared_memory_backend import (
 )
 
 __all__ = ["LocalMemoryBackend", "SharedMemoryBackend", "TaskMemoryBackend", "TaskState"]
+
+warnings.warn(
+    "agora.tracking.memory is now metta.cogworks.curriculum.shared_memory_backend",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -1,5 +1,7 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.stats`."""
 
+import warnings
+
 from metta.cogworks.curriculum.stats import (
     CacheCoordinator,
     LPStatsAggregator,
@@ -8,3 +10,9 @@ from metta.cogworks.curriculum.stats import (
 )
 
 __all__ = ["CacheCoordinator", "LPStatsAggregator", "SliceAnalyzer", "StatsLogger"]
+
+warnings.warn(
+    "agora.tracking.stats is now metta.cogworks.curriculum.stats",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -1,5 +1,7 @@
 """Deprecated: use :mod:`metta.cogworks.curriculum.task_tracker`."""
 
+import warnings
+
 from metta.cogworks.curriculum.task_tracker import (
     CentralizedTaskTracker,
     LocalTaskTracker,
@@ -8,3 +10,9 @@ from metta.cogworks.curriculum.task_tracker import (
 )
 
 __all__ = ["CentralizedTaskTracker", "LocalTaskTracker", "TaskTracker", "create_task_tracker"]
+
+warnings.warn(
+    "agora.tracking.tracker is now metta.cogworks.curriculum.task_tracker",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from metta.cogworks.curriculum.tasks.ids import TO_UNIT, mix64
 from metta.cogworks.curriculum.tasks.invariants import (
-    TaskInvariantError,
     causes,
     differences,
+    inconsistent,
     path_of,
     read_invariants,
     told,
@@ -37,13 +37,16 @@ class ChoiceNode(Node):
     """Key: the child's number, then that of its task. They are numbered child by child; a child of
     weight 0 has none."""
 
+    disagreement: str
+    """What the children differ in that must be the same in all tasks; "" for nothing."""
+
     def __init__(
         self, label: str | None, overrides: Mapping[str, Any], children: Sequence[Child]
     ) -> None:
         self._children = [child.node for child in children]
         bases = [base for child in self._children for base in child.own.copies()]
         self.own = Own(label, overrides, bases)
-        self._check(children)
+        self.disagreement = self._disagreement(children)
         leaves = [len(child.own.bases) for child in self._children]
         self._first_leaf = [0, *itertools.accumulate(leaves)]
         self._salts = [salt_of(f"child/{index}") for index in range(len(children))]
@@ -63,7 +66,7 @@ class ChoiceNode(Node):
         self.masses = union((share, child.masses) for share, child in each)
         self.is_uniform = len(of_each) <= 1 and all(c.node.is_uniform for c in drawn)
 
-    def _check(self, children: Sequence[Child]) -> None:
+    def _disagreement(self, children: Sequence[Child]) -> str:
         # This set's overrides are in its bases, so those are compared.
         expected, bases = self.own.invariants, iter(self.own.bases)
         for index, child in enumerate(children):
@@ -71,13 +74,15 @@ class ChoiceNode(Node):
                 found = read_invariants(base)
                 for quantity in differences(expected, found):
                     why = causes(quantity, "override", dict(child.overrides))
-                    raise TaskInvariantError(
-                        f"the children of a TaskGeneratorSet disagree on {quantity}: child 0 "
+                    return (
+                        f"inconsistent {inconsistent(quantity, expected, found)}: the children of "
+                        f"a TaskGeneratorSet disagree on {quantity}: child 0 "
                         f"({children[0].node.own.base_label}) has {told(expected, quantity)}, "
                         f"child {index} ({child.node.own.base_label}) has {told(found, quantity)}"
                         f"{f', set by {why}' if why else ''}; all tasks of a curriculum need the "
                         f"same {quantity}: make {path_of(quantity)} equal"
                     )
+        return ""
 
     def draw(self, task_id: int, seed: int) -> Key:
         """The child in proportion to the weights, and its task, each by a seed of its own."""

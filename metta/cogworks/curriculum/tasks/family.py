@@ -10,6 +10,7 @@ from metta.cogworks.curriculum.tasks.invariants import (
     TaskInvariantError,
     causes,
     differences,
+    inconsistent,
     path_of,
     read_invariants,
     told,
@@ -81,9 +82,10 @@ class Family:
         label, values = self.node.label(key), self.node.values(key)
         quantity = differences(expected, invariants)[0]
         why = causes(quantity, "bucket", values) or "the generator itself"
+        what = inconsistent(quantity, expected, invariants)
         raise TaskInvariantError(
-            f"task {task_id} ({label}): {quantity} is {told(invariants, quantity)}, but in the "
-            f"generator's base it is {told(expected, quantity)}; set by {why}. All tasks of a "
-            f"curriculum need the same {quantity}: leave {path_of(quantity)} as it is, or set it "
-            "in the overrides"
+            f"inconsistent {what} for task {task_id} ({label}): {quantity} is "
+            f"{told(invariants, quantity)}, but in the generator's base it is "
+            f"{told(expected, quantity)}; set by {why}. All tasks of a curriculum need the same "
+            f"{quantity}: leave {path_of(quantity)} as it is, or set it in the overrides"
         )

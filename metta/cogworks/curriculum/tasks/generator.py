@@ -4,7 +4,7 @@ interface."""
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,21 +23,14 @@ from metta.cogworks.curriculum.tasks.class_paths import (
     resolve_class,
 )
 from metta.cogworks.curriculum.tasks.family import Family
-from metta.cogworks.curriculum.tasks.nodes import CustomNode, Hooks, Inner, Node
+from metta.cogworks.curriculum.tasks.invariants import TaskInvariantError
+from metta.cogworks.curriculum.tasks.nodes import CustomNode, Hooks, Inner, Node, TaskDescription
 from metta.cogworks.curriculum.tasks.paths import refuse_overlaps, refuse_overlaps_among
 from metta.cogworks.curriculum.tasks.random import TaskRandom
-from metta.cogworks.curriculum.tasks.task_config import TaskConfig
+from metta.cogworks.curriculum.tasks.task_config import TConfig
 from metta.cogworks.curriculum.tasks.values import BucketValue, NamesByAxis, plain
 
-TConfig = TypeVar("TConfig", bound=TaskConfig)
 _HOOKS = ("_generate_task", "_slice_values", "_task_label")
-
-
-class TaskDescription(NamedTuple):
-    """What is known of a task without building it."""
-
-    label: str
-    slice_values: dict[str, Any]  # bucket path -> the value of this task; a dict of its own
 
 
 class TaskGeneratorConfig(BaseModel):
@@ -149,6 +142,8 @@ class TaskGeneratorConfig(BaseModel):
         """
         generator = self.generator_class()(self)
         generator.reference_invariants()  # builds the base, so that what is wrong with it shows now
+        if generator.disagreement:
+            raise TaskInvariantError(generator.disagreement)
         return generator
 
     def to_curriculum(
@@ -194,6 +189,7 @@ class TaskGenerator(ABC, Generic[TConfig]):
     """
 
     Config: ClassVar[type[TaskGeneratorConfig]] = TaskGeneratorConfig
+    disagreement: str = ""  # of the children in what all tasks must have, which create() refuses
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
@@ -9,9 +10,9 @@ from pydantic import BaseModel
 from metta.cogworks.curriculum.tasks.paths import overlap
 
 
-class TaskInvariantError(ValueError):
+class TaskInvariantError(ValueError, AssertionError):
     """A task differs from its generator's base in what must be the same for all: agents, actions,
-    resources."""
+    resources. An AssertionError too, as it was in older versions."""
 
 
 # The attribute of an action that holds its variants; each is an action of the policy.
@@ -55,6 +56,22 @@ _PATHS = {
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
     """The quantities in which two results of `read_invariants` differ."""
     return [quantity for quantity in _PATHS if expected.get(quantity) != found.get(quantity)]
+
+
+def inconsistent(quantity: str, expected: dict[str, Any], found: dict[str, Any]) -> str:
+    """What is inconsistent: `"agent count"`, `"resource count"` or `"action count"`; just
+    `"resources"` or `"actions"` where there are equally many others."""
+    name, size = _SIZES[quantity]
+    sizes = {size(each[quantity]) if quantity in each else None for each in (expected, found)}
+    return f"{name} count" if len(sizes) > 1 else f"{name}s"
+
+
+# What one of each quantity is called, and how many there are of a value.
+_SIZES: dict[str, tuple[str, Callable[[Any], int]]] = {
+    "num_agents": ("agent", int),
+    "resource_names": ("resource", len),
+    "actions": ("action", lambda variants: sum(variants.values())),
+}
 
 
 def told(invariants: dict[str, Any], quantity: str) -> str:

@@ -21,6 +21,13 @@ from metta.cogworks.curriculum.tasks.task_config import TaskConfig, label_of, se
 Key = tuple[Any, ...]
 
 
+class TaskDescription(NamedTuple):
+    """What is known of a task without building it."""
+
+    label: str
+    slice_values: dict[str, Any]  # bucket path -> the value of this task; a dict of its own
+
+
 class Own:
     """What every generator does to a task besides making it: its overrides, and its label.
 

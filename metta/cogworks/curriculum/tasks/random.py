@@ -25,9 +25,12 @@ import math
 from collections.abc import MutableSequence, Sequence
 from typing import Any
 
+from metta.cogworks.curriculum.tasks import variates
+from metta.cogworks.curriculum.tasks.elementary import exp, log
 from metta.cogworks.curriculum.tasks.ids import GOLDEN, TO_UNIT, mix64
 
-_MASK = 2**64 - 1
+_WORD = 64  # bits that one step of the stream gives
+_MASK = 2**_WORD - 1
 _LONGEST = 60  # characters of a value that are shown
 
 
@@ -45,9 +48,13 @@ class TaskRandom:
     """The random numbers of one task in a custom generator: a function of the task id, stable
     across versions.
 
-    The stream is splitmix64. Its methods are named as those of `random.Random`, with the same
-    arguments, and raise TypeError or ValueError for others: `random`, `uniform`, `randint`,
-    `choice`, `choices`, `sample` and `shuffle`. For more, seed a generator of your own with `seed`.
+    The stream is splitmix64. Its methods are those by which `random.Random` draws, also those that
+    a later Python has, with the same arguments; they raise TypeError or ValueError for others. The
+    numbers are the same on every platform and Python version, and others than those of
+    `random.Random`: `random`, `uniform`, `randint`, `randrange`, `getrandbits`, `randbytes`;
+    `choice`, `choices`, `sample`, `shuffle`; `triangular`, `gauss`, `normalvariate`,
+    `lognormvariate`, `expovariate`, `gammavariate`, `betavariate`, `paretovariate`,
+    `weibullvariate`, `vonmisesvariate` and `binomialvariate`.
 
     Args:
         seed: from 0 to 2^64 − 1.
@@ -91,6 +98,103 @@ class TaskRandom:
                 f"randint({low}, {high}) has more than 2^64 values: draw from a smaller range"
             )
         return low + self._below(high - low + 1)
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        """Uniform among the integers of `range(start, stop, step)`, or of `range(start)`; at most
+        2^64 of them."""
+        start, step = _integer(start, "randrange: start"), _integer(step, "randrange: step")
+        numbers = range(start)
+        if stop is not None:
+            if step == 0:
+                raise ValueError("randrange: step is 0; give another integer")
+            numbers = range(start, _integer(stop, "randrange: stop"), step)
+        elif step != 1:
+            raise TypeError(f"randrange: step is {step}, without a stop; give both")
+        if not numbers:
+            raise ValueError(f"randrange: {numbers} is empty; give one with an integer in it")
+        count = 1 + (numbers[-1] - numbers[0]) // numbers.step
+        if count - 1 > _MASK:
+            raise ValueError(
+                f"randrange: {numbers} has more than 2^64 values: draw from a smaller range"
+            )
+        return numbers[0] + numbers.step * self._below(count)
+
+    def getrandbits(self, k: int) -> int:
+        """Uniform among the integers from 0 to 2^k − 1."""
+        k = _count(k, "getrandbits: k")
+        words = [self._next() for _ in range(-(-k // _WORD))]
+        return sum(word << (_WORD * i) for i, word in enumerate(words)) & ((1 << k) - 1)
+
+    def randbytes(self, n: int) -> bytes:
+        """`n` bytes, each uniform."""
+        n = _count(n, "randbytes: n")
+        return self.getrandbits(8 * n).to_bytes(n, "little")
+
+    def triangular(self, low: float = 0.0, high: float = 1.0, mode: float | None = None) -> float:
+        """From low to high, with a density that rises up to the mode and falls from there. `mode`:
+        between the two; None: halfway."""
+        for name, value in (("low", low), ("high", high), ("mode", mode)):
+            if value is not None:
+                _check_number(value, f"triangular: {name}")
+        mode = 0.5 * (low + high) if mode is None else mode
+        least, most = min(low, high), max(low, high)
+        if not least <= mode <= most:
+            raise ValueError(f"triangular: mode is {mode!r}; give one from {least!r} to {most!r}")
+        return variates.triangular(self.random, least, most, mode)
+
+    def normalvariate(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        """Normal, of mean mu and standard deviation sigma >= 0."""
+        _check_number(mu, "normalvariate: mu")
+        _check_number(sigma, "normalvariate: sigma", least=0.0)
+        return mu + sigma * variates.normal(self.random)
+
+    gauss = normalvariate
+
+    def lognormvariate(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        """The exponential of a normal variate."""
+        return exp(self.normalvariate(mu, sigma))
+
+    def expovariate(self, lambd: float = 1.0) -> float:
+        """Exponential, of mean 1 / lambd, which is not 0."""
+        _check_number(lambd, "expovariate: lambd")
+        if lambd == 0.0:
+            raise ValueError("expovariate: lambd is 0; give another number, 1 / the mean")
+        return variates.exponential(self.random) / lambd
+
+    def gammavariate(self, alpha: float, beta: float) -> float:
+        """Gamma, of shape alpha > 0 and scale beta > 0: the mean is their product."""
+        _check_positive("gammavariate", alpha=alpha, beta=beta)
+        return beta * exp(variates.log_gamma(self.random, alpha))
+
+    def betavariate(self, alpha: float, beta: float) -> float:
+        """Beta, in [0, 1], of the shapes alpha > 0 and beta > 0."""
+        _check_positive("betavariate", alpha=alpha, beta=beta)
+        return variates.beta(self.random, alpha, beta)
+
+    def paretovariate(self, alpha: float) -> float:
+        """Pareto, of shape alpha > 0: at least 1. OverflowError where it is no float."""
+        _check_positive("paretovariate", alpha=alpha)
+        return exp(variates.exponential(self.random) / alpha)
+
+    def weibullvariate(self, alpha: float, beta: float) -> float:
+        """Weibull, of scale alpha > 0 and shape beta > 0. OverflowError where it is no float."""
+        _check_positive("weibullvariate", alpha=alpha, beta=beta)
+        draw = variates.exponential(self.random)
+        return alpha * exp(log(draw) / beta) if draw > 0.0 else 0.0
+
+    def vonmisesvariate(self, mu: float, kappa: float) -> float:
+        """An angle from 0 to 2π, around mu with concentration kappa >= 0; uniform for kappa 0."""
+        _check_number(mu, "vonmisesvariate: mu")
+        _check_number(kappa, "vonmisesvariate: kappa", least=0.0)
+        return variates.von_mises(self.random, mu, kappa)
+
+    def binomialvariate(self, n: int = 1, p: float = 0.5) -> int:
+        """Binomial: successes in n trials, each with probability p."""
+        n = _count(n, "binomialvariate: n")
+        _check_number(p, "binomialvariate: p", least=0.0)
+        if p > 1.0:
+            raise ValueError(f"binomialvariate: p is {p!r}; give a number from 0 to 1")
+        return variates.binomial(self.random, n, p)
 
     def choice(self, items: Sequence[Any]) -> Any:
         """One of the items, each equally likely."""
@@ -180,11 +284,20 @@ def _count(value: Any, what: str) -> int:
     return count
 
 
-def _check_number(value: Any, what: str) -> None:
+def _check_number(value: Any, what: str, least: float = -math.inf) -> None:
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise TypeError(f"{what} is {_short(value)}, a {type(value).__name__}; give a number")
     if not math.isfinite(value):
         raise ValueError(f"{what} is {value!r}; give a finite number")
+    if value < least:
+        raise ValueError(f"{what} is {value!r}; give a number of at least {least:g}")
+
+
+def _check_positive(method: str, **values: Any) -> None:
+    for name, value in values.items():
+        _check_number(value, f"{method}: {name}")
+        if not value > 0.0:
+            raise ValueError(f"{method}: {name} is {value!r}; give a number above 0")
 
 
 def _sequence(items: Any, what: str) -> Sequence[Any]:

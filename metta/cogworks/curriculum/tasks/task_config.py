@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -23,6 +23,10 @@ class TaskConfig(Protocol):
     def model_validate(cls, obj: Any) -> Self:
         """Returns the configuration that `model_dump` described."""
         ...
+
+
+TConfig = TypeVar("TConfig", bound=TaskConfig)
+"""The configuration that generators, curricula and tasks are generic in."""
 
 
 def read_label(config: Any) -> str | None:
