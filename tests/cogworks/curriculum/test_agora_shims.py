@@ -5,6 +5,7 @@ import ast
 import importlib
 import json
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -211,3 +212,42 @@ def test_importing_it_needs_neither_pufferlib_nor_mettagrid() -> None:
         """
     )
     assert out.strip() == "1.0"
+
+
+# -- the check list of its document, in docs/migration.md ------------------------------------------
+
+
+def check_list() -> dict[int, list[str]]:
+    """The tests that hold each point."""
+    text = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+)\. .* \| (.*) \|$", text, re.MULTILINE)
+    return {int(point): re.findall(r"`(tests/[^`]+)`", tests) for point, tests in rows}
+
+
+def test_each_of_its_thirteen_points_is_held_by_tests_that_exist() -> None:
+    points = check_list()
+    assert list(points) == list(range(1, 14))
+    for point, tests in points.items():
+        assert tests, point
+        for test in tests:
+            path, _, name = test.partition("::")
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+            assert not name or name in names, test
+            assert any(found.startswith("test_") for found in names), test
+
+
+def test_nothing_here_imports_it() -> None:
+    for folder in ("metta/cogworks", "metta/rl", "metta/sim", "metta/tools", "metta/cli"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert not [name for name in names if name.split(".")[0] == "agora"], path
+
+
+def test_ci_runs_what_the_check_list_asks_for() -> None:
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    for command in ("ruff check", "ruff format --check", "pyright", "--cov-fail-under=90"):
+        assert f"{command}" in script
+    assert "\nuv run pytest -m slow" in script  # which builds and installs the wheel

@@ -15,6 +15,7 @@ from scipy import stats
 from metta.cogworks.curriculum.task_generator import TaskRandom
 from metta.cogworks.curriculum.tasks import elementary
 
+DRAWS = 1500  # enough to tell a wrong distribution by: see the last test
 NOT_DRAWING = {"seed", "getstate", "setstate", "VERSION"}
 NAMES = sorted(
     {name for name in dir(random.Random) if not name.startswith("_")} - NOT_DRAWING
@@ -143,14 +144,14 @@ CONTINUOUS: list[tuple[str, tuple[float, ...], Any]] = [
 @pytest.mark.parametrize(("name", "arguments", "expected"), CONTINUOUS)
 def test_a_continuous_distribution(name: str, arguments: tuple[float, ...], expected: Any) -> None:
     rng = TaskRandom(5)
-    drawn = [getattr(rng, name)(*arguments) for _ in range(5000)]
+    drawn = [getattr(rng, name)(*arguments) for _ in range(DRAWS)]
     assert stats.kstest(drawn, expected.cdf).pvalue > 0.001
 
 
 @pytest.mark.parametrize("kappa", [0.0, 1e-5, 0.5, 20.0, 1e7, 1e10])
 def test_angles(kappa: float) -> None:
     rng = TaskRandom(5)
-    drawn = [rng.vonmisesvariate(1.0, kappa) for _ in range(5000)]
+    drawn = [rng.vonmisesvariate(1.0, kappa) for _ in range(DRAWS)]
     assert all(0.0 <= angle < 2 * math.pi for angle in drawn)
     around = [(angle - 1.0 + math.pi) % (2 * math.pi) - math.pi for angle in drawn]
     expected: Any = stats.uniform(-math.pi, 2 * math.pi)
@@ -167,11 +168,11 @@ def test_angles(kappa: float) -> None:
 def test_numbers_of_successes(n: int, p: float) -> None:
     rng = TaskRandom(5)
     expected = stats.binom(n, p)
-    drawn = [rng.binomialvariate(n, p) for _ in range(4000)]
+    drawn = [rng.binomialvariate(n, p) for _ in range(DRAWS)]
     edges = sorted({-1, *(int(expected.ppf(k / 10)) for k in range(1, 10)), n})
     probabilities = [float(expected.cdf(b) - expected.cdf(a)) for a, b in itertools.pairwise(edges)]
     counts = [sum(a < x <= b for x in drawn) for a, b in itertools.pairwise(edges)]
-    expected_counts = [4000 * q for q in probabilities]
+    expected_counts = [DRAWS * q for q in probabilities]
     assert stats.chisquare(counts, expected_counts).pvalue > 0.001
 
 
@@ -271,3 +272,9 @@ def test_samples_with_counts_take_items_as_often_as_they_are_there():
 
 def test_a_sample_of_all_is_a_permutation():
     assert sorted(TaskRandom(1).sample(range(50), 50)) == list(range(50))
+
+
+def test_a_wrong_distribution_is_told():
+    rng = TaskRandom(5)
+    drawn = [rng.gammavariate(2.0, 1.0) for _ in range(DRAWS)]
+    assert stats.kstest(drawn, stats.gamma(2.2).cdf).pvalue < 1e-4
