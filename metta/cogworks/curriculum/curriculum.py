@@ -353,7 +353,7 @@ class Curriculum(StatsLogger, Generic[TConfig]):
 
         ``changed_tasks``: whether the saved task family may be another one. What is known of the
         tasks that both have, by their label and bucket values, is kept; the others are begun anew,
-        and a warning says how many of each.
+        and a warning says of how many tasks it is kept, and of how many dropped.
 
         Of a state of an older version counts and scores are kept, of the tasks that can be found
         here; a warning says of how many.

@@ -128,7 +128,7 @@ def for_changed_tasks(
     fields = _fields(variants, found, layout)
     _LOG.warning(
         "the task family has changed since the pool was saved: %d of its %d tasks go on as the "
-        "same variants, the other %d are begun anew",
+        "same, what was known of the other %d is dropped",
         len(kept),
         len(ids),
         len(ids) - len(kept),

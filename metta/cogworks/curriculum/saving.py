@@ -20,6 +20,7 @@ from metta.cogworks.curriculum.curriculum import Curriculum
 
 _STATE = "state"
 _ARRAY = "array:"
+_SUFFIX = ".curriculum.npz"
 _UNREADABLE = (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 """What numpy's reader and JSON's raise depends on which byte is wrong."""
 
@@ -28,9 +29,11 @@ def curriculum_path(model_path: str | os.PathLike[str]) -> Path:
     """Where the curriculum lies that belongs to a model: ``models/ppo.curriculum.npz`` for
     ``models/ppo`` or ``models/ppo.zip``."""
     path = Path(model_path)
+    if path.name.endswith(_SUFFIX):  # its own path
+        return path
     if path.suffix == ".zip":  # which Stable-Baselines3 adds
         path = path.with_suffix("")
-    return path.with_name(f"{path.name}.curriculum.npz")
+    return path.with_name(f"{path.name}{_SUFFIX}")
 
 
 def save_curriculum(curriculum: Curriculum, model_path: str | os.PathLike[str]) -> Path:

@@ -125,6 +125,7 @@ def test_a_whole_state_comes_back(tmp_path: Path):
         assert (
             path == tmp_path / "new" / "ppo.curriculum.npz" == curriculum_path(tmp_path / "new/ppo")
         )
+        assert curriculum_path(path) == path
         load_curriculum(other, tmp_path / "new" / "ppo")
         assert other.stats() == curriculum.stats()
         drawn = [[task.task_id for task in each.get_tasks(50)] for each in (curriculum, other)]
