@@ -58,6 +58,14 @@ class KeepsConfigs(Protocol):
         """They, or None."""
 
 
+@runtime_checkable
+class GivesUp(Protocol):
+    """A chooser that is told of episodes that were cut off, as a ``Curriculum`` is."""
+
+    def give_up(self, task_id: int) -> None:
+        """An episode comes to nothing."""
+
+
 class Careful:
     """A chooser of three methods, with log messages for what it is not told of."""
 
@@ -84,6 +92,12 @@ class Careful:
 def careful(chooser: Any) -> Any:
     """The chooser itself, if it is a :class:`CarefulChooser`, otherwise around it one that is."""
     return chooser if isinstance(chooser, CarefulChooser) else Careful(chooser)
+
+
+def give_up(chooser: Any, task: PlayableTask) -> None:
+    """An episode of the task was cut off: tell the chooser, if it is a :class:`GivesUp`."""
+    if isinstance(chooser, GivesUp):
+        chooser.give_up(task.task_id)
 
 
 def given(chooser: Any) -> Any:

@@ -164,8 +164,8 @@ class Curriculum(StatsLogger, Generic[TConfig]):
     @exclusive
     def get_tasks(self, n: int, distinct: bool = False) -> list[CurriculumTask[TConfig]]:
         """``n`` tasks, at most a million, drawn independently; with ``distinct``, no two the same:
-        each is drawn from the distribution without those before it (without regard to what is
-        known of tasks, once none is left that is worth anything).
+        each is drawn from the weights, or for the uniform share from the priors, without those
+        before it (from the priors alone, once none is left that is worth anything).
 
         Raises ValueError, and nothing changes, if the pool has fewer than ``n`` distinct ones.
         """

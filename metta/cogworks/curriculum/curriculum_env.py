@@ -28,6 +28,7 @@ from metta.cogworks.curriculum.chooser import (
     PlayableTask,
     TaskChooser,
     careful,
+    give_up,
     given,
 )
 from metta.cogworks.curriculum.curriculum import Curriculum
@@ -212,7 +213,9 @@ class CurriculumEnv(PufferEnv, Generic[TConfig]):
         self._env.close()
 
     def _begin_episode(self) -> tuple[np.ndarray, Any]:
-        self._episode = None
+        cut_off, self._episode = self._episode, None
+        if cut_off is not None:
+            give_up(self._curriculum, cut_off.task)
         seed = self._seed
         if seed is not None:
             self._seed = (seed + _SEED_STRIDE) % 2**31
@@ -231,6 +234,9 @@ class CurriculumEnv(PufferEnv, Generic[TConfig]):
                 retire(self._curriculum, task.task_id, error)
                 reason = error
                 continue
+            except BaseException:
+                give_up(self._curriculum, task)
+                raise
             self._episode = self._new_episode(task)
             last, self._lease = self._lease, lease
             if configs is not None and last is not None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
+import numpy as np
+
 try:
     import gymnasium
     from gymnasium.core import ActType, ObsType
@@ -33,6 +35,7 @@ from metta.cogworks.curriculum.wrapping import EpisodeTasks, Way
 __all__ = ["CurriculumWrapper", "Episode", "InvalidTasksError"]
 
 _NEVER = -1  # no episode has so many steps
+_ZERO = np.float64(0.0)  # rewards of few bits add up in float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ class CurriculumWrapper(
         """
         seed = check_seed(seed, any_size=True)
         self.env, observation, info = self._tasks.begin(self.env, seed, options, self._length)
-        self._total, self._length, self._runs = 0.0, 0, True
+        self._total, self._length, self._runs = _ZERO, 0, True
         return observation, {**info, **self._tasks.about()}
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:

@@ -11,6 +11,7 @@ from metta.cogworks.curriculum.algorithm import CurriculumAlgorithmConfig
 from metta.cogworks.curriculum.config import CurriculumConfig
 from metta.cogworks.curriculum.learning_progress_algorithm import LearningProgressConfig
 from metta.cogworks.curriculum.tasks.inputs import listed
+from metta.cogworks.curriculum.tasks.item_keys import in_order
 from metta.cogworks.curriculum.tasks.items import ItemsGenerator, item_list
 
 MOST_IN_POOL = 2048
@@ -33,7 +34,7 @@ def items_config(
     found = item_list(items)
     keys = None
     if callable(key):
-        keys = [key(item) for item in found]
+        keys = [key(item) for item in in_order(found)]
     elif key is not None:
         keys = listed("key", key, "keys, or a function from an item to its key")
     try:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
+import numpy as np
+
 try:
     from pettingzoo.utils.env import ActionType, AgentID, ObsType, ParallelEnv
     from pettingzoo.utils.wrappers import BaseParallelWrapper
@@ -28,6 +30,8 @@ from metta.cogworks.curriculum.sessions import SessionClosedError
 from metta.cogworks.curriculum.wrapping import EpisodeTasks, Way
 
 __all__ = ["CurriculumParallelWrapper", "InvalidTasksError", "ParallelEpisode"]
+
+_ZERO = np.float64(0.0)  # rewards of few bits add up in float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class CurriculumParallelWrapper(BaseParallelWrapper[AgentID, ObsType, ActionType
         """
         seed = check_seed(seed, any_size=True)
         self.env, observations, infos = self._tasks.begin(self.env, seed, options, self._length)
-        self._totals = dict.fromkeys(self.env.agents, 0.0)
+        self._totals = dict.fromkeys(self.env.agents, _ZERO)
         self._infos = dict(infos)
         self._length, self._runs = 0, True
         return observations, self._with(infos, self._tasks.about())
@@ -158,7 +162,7 @@ class CurriculumParallelWrapper(BaseParallelWrapper[AgentID, ObsType, ActionType
         result = self.env.step(actions)
         totals = self._totals
         for agent, reward in result[1].items():
-            totals[agent] = totals.get(agent, 0.0) + reward
+            totals[agent] = totals.get(agent, _ZERO) + reward
         self._infos.update(result[4])
         self._length += 1
         terminated, truncated = result[2], result[3]

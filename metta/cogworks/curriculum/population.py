@@ -264,6 +264,7 @@ class Population:
             table.changes.note(slot)
         scheduled[lost] = completed[lost]
         table.column(IN_FLIGHT)[:] = table.column(EXPIRING)[:] = 0.0
+        table.flights.forget_all()
         table.samples.mark_stale()
 
     # -- refreshing --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from the curriculum, and another one is drawn.
 from __future__ import annotations
 
 from metta.cogworks.curriculum.curriculum import Curriculum
-from metta.cogworks.curriculum.sessions import SessionClosedError
+from metta.cogworks.curriculum.sessions import LockTimeoutError, SessionClosedError
 
 MAX_ATTEMPTS = 1000
 """Invalid tasks in a row before giving up: one full pool of the default size, a few seconds of
@@ -27,7 +27,7 @@ def retire(curriculum: Curriculum, task_id: int, error: Exception) -> None:
     """Retire a task that was refused. Raises InvalidTasksError when it was the last one."""
     try:
         curriculum.retire_task(task_id, f"{type(error).__name__}: {error}")
-    except SessionClosedError:
+    except (SessionClosedError, LockTimeoutError):
         raise
     except RuntimeError as empty:  # that was the last task
         raise InvalidTasksError(str(empty)) from error

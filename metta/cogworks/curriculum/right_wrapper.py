@@ -63,7 +63,7 @@ def right_wrapper(env: object, other_than: str) -> str | None:
     """
     for kind in _KINDS:
         module: Any = sys.modules.get(kind.module)
-        if module is not None and isinstance(env, getattr(module, kind.name)):
+        if isinstance(env, getattr(module, kind.name, ())):  # another module may have this name
             is_own = kind.way_out.startswith("use ") and kind.way_out.endswith(f".{other_than}")
             return None if is_own else f"it is {kind.article} environment: {kind.way_out}"
     return None

@@ -7,10 +7,9 @@ leaves the one before. What of it can be loaded is said at :meth:`Curriculum.loa
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ from metta.cogworks.curriculum.curriculum import Curriculum
 _STATE = "state"
 _ARRAY = "array:"
 _SUFFIX = ".curriculum.npz"
-_UNREADABLE = (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
-"""What numpy's reader and JSON's raise depends on which byte is wrong."""
 
 
 def curriculum_path(model_path: str | os.PathLike[str]) -> Path:
@@ -73,10 +70,11 @@ def load_curriculum(
             that differs. Nothing changes.
     """
     path = curriculum_path(model_path)
+    raw = path.read_bytes()
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             state = _with_arrays(json.loads(str(file[_STATE])), file)
-    except _UNREADABLE as error:
+    except Exception as error:  # what numpy, zipfile and JSON raise depends on the wrong byte
         raise ValueError(
             f"{path} cannot be read as a curriculum's state ({error}): give the path of a model "
             "that save_curriculum or CurriculumCallback has saved one beside"

@@ -77,6 +77,7 @@ class CurriculumCallback(BaseCallback):
         self.save_path = None if save_path is None else Path(save_path)
         self.name_prefix = name_prefix
         self._next_log = 0
+        self._logged_at = 0
 
     def _on_rollout_end(self) -> None:
         if self.n_calls >= self._next_log:
@@ -84,6 +85,7 @@ class CurriculumCallback(BaseCallback):
             self._log()
 
     def _log(self) -> None:
+        self._logged_at = self.n_calls
         for name, value in self.curriculum.stats().items():
             exclude = ("stdout",) if name.startswith(_LONG) else None
             self.logger.record(f"curriculum/{name}", value, exclude)
@@ -94,7 +96,9 @@ class CurriculumCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        self._log()
+        if self.n_calls != self._logged_at:  # nobody writes it down after the last rollout
+            self._log()
+            self.logger.dump(self.num_timesteps)
         self._save()
 
     def _save(self) -> None:

@@ -17,7 +17,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from metta.cogworks.curriculum.curriculum import Curriculum, CurriculumTask
-from metta.cogworks.curriculum.episode_checks import check_function, check_wrapping, shown
+from metta.cogworks.curriculum.episode_checks import (
+    check_function,
+    check_process,
+    check_wrapping,
+    shown,
+)
 from metta.cogworks.curriculum.refusals import REFUSALS, all_refused, retire
 from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE
 
@@ -100,6 +105,7 @@ class EpisodeTasks(Generic[EnvT]):
             options: of the reset; ``task_id`` asks for a task.
             steps: how many the running episode took, if there is one.
         """
+        check_process(self.curriculum)
         asked, options = self._asked(options)
         task = self._again(seed) if asked is None else asked
         if task is None or task is asked:
@@ -110,7 +116,12 @@ class EpisodeTasks(Generic[EnvT]):
         if task is None:
             task, begun = self._drawn(env, seed, options)
         else:
-            begun = self._start(env, task, seed, options)
+            try:
+                begun = self._start(env, task, seed, options)
+            except BaseException:
+                if asked is None:  # it is in flight, and nobody plays it any more
+                    self.curriculum.give_up(task.task_id)
+                raise
         self._label = task.get_label()
         self.current, self._seed, self._is_drawn = task, seed, asked is None
         return begun
@@ -145,6 +156,9 @@ class EpisodeTasks(Generic[EnvT]):
                     raise
                 retire(self.curriculum, task.task_id, error)
                 reason = error
+            except BaseException:
+                self.curriculum.give_up(task.task_id)
+                raise
         raise all_refused(self._max_attempts, reason)
 
     def _start(
@@ -175,8 +189,9 @@ class EpisodeTasks(Generic[EnvT]):
         try:
             self._way.check_made(made)
             begun = _reset(made, seed, options)
-        except REFUSALS:
-            made.close()
+        except BaseException:
+            if callable(getattr(made, "close", None)):
+                made.close()
             raise
         env.close()
         self._made_for = task.task_id

@@ -354,11 +354,11 @@ def test_labels_are_counted_over_the_life_of_the_pool(open_curriculum) -> None:
     algorithm = local(min_presentations_for_eviction=1, sample_threshold=1, min_samples_for_lp=1)
     curriculum = open_curriculum(rooms(algorithm))
     completions, totals = Counter(), Counter()
-    for step in range(200):
+    for step in range(600):
         task = curriculum.get_task()
-        task.complete(step / 200)
+        task.complete(step / 600)
         completions[task.get_label()] += 1
-        totals[task.get_label()] += step / 200
+        totals[task.get_label()] += step / 600
     stats = curriculum.stats()
     assert stats["num_evicted"] > 0
     for label in ("small", "large"):

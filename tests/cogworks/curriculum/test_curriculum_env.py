@@ -762,3 +762,28 @@ def test_the_curriculum_imports_neither_pufferlib_nor_torch_nor_mettagrid():
         print(sorted({"torch", "pufferlib", "mettagrid", "gymnasium"} & set(sys.modules)))
     """)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_episode_that_a_reset_cuts_off_is_no_longer_in_flight():
+    with pool() as curriculum:
+        env = CurriculumEnv(DrillEnv(), curriculum, apply_task=set_drill)
+        for _ in range(5):
+            env.reset()
+        stats = curriculum.stats()
+        assert stats["num_scheduled"] == 5
+        assert stats["num_in_flight"] == 1
+        run_episode(env)
+        assert curriculum.stats()["num_in_flight"] == 0
+
+
+def test_what_is_raised_while_a_task_is_handed_over_leaves_nothing_in_flight():
+    def broken(env: DrillEnv, task: Drill) -> None:
+        raise TypeError("a mistake of the user's")
+
+    with pool() as curriculum:
+        env = CurriculumEnv(DrillEnv(), curriculum, apply_task=broken)
+        for _ in range(3):
+            with pytest.raises(TypeError, match="a mistake"):
+                env.reset()
+        assert curriculum.stats()["num_in_flight"] == 0
+        assert curriculum.stats()["num_invalid"] == 0

@@ -667,3 +667,28 @@ def test_without_gymnasium_the_error_says_what_to_install():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert "pip install 'metta-curriculum[gymnasium]'" in done.stderr
+
+
+def test_rewards_of_few_bits_add_up():
+    """5,000 ones in float16 would stay at 2,048."""
+    with walks(tasks={"length": [5000]}) as curriculum:
+        env = walk(curriculum)
+        env.reset()
+        env.unwrapped.pay = np.float16(1.0)  # type: ignore[attr-defined]
+        info: dict[str, Any] = {}
+        while "task_score" not in info:
+            *_, info = env.step(0)
+        assert info["task_score"] == 5000.0
+
+
+@pytest.mark.parametrize("error", [TypeError("a mistake"), OSError("no file"), KeyboardInterrupt()])
+def test_whatever_is_raised_at_a_reset_leaves_nothing_in_flight(error: BaseException):
+    def broken(env: gymnasium.Env, task: Any) -> None:
+        raise error
+
+    with walks() as curriculum:
+        env = walk(curriculum, apply_task=broken)
+        for _ in range(3):
+            with pytest.raises(type(error)):
+                env.reset(seed=1)
+        assert curriculum.stats()["num_in_flight"] == 0

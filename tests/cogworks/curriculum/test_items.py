@@ -545,3 +545,28 @@ def test_items_of_another_order_are_other_configurations() -> None:
     for one, other in itertools.combinations([WORDS, WORDS[::-1], WORDS[:3]], 2):
         assert ItemsGenerator.Config(items=one) != ItemsGenerator.Config(items=other)
     assert ItemsGenerator.Config(items=WORDS) == ItemsGenerator.Config(items=tuple(WORDS))
+
+
+def test_a_data_set_that_raises_no_index_error_is_read_once() -> None:
+    class Endless:
+        def __len__(self) -> int:
+            return 5
+
+        def __getitem__(self, place: int) -> str:
+            return f"prompt {place}"
+
+    for key in (None, lambda item: item):
+        curriculum = Curriculum.from_items(
+            Endless(), key=key, algorithm_config=LearningProgressConfig(use_shared_memory=False)
+        )
+        assert sorted(task.item for task in curriculum.get_tasks(5, distinct=True)) == [
+            f"prompt {place}" for place in range(5)
+        ]
+
+
+def test_pandas_is_refused_with_the_way_out() -> None:
+    """Of a series that was shuffled, [i] is not the item at i."""
+    pandas = pytest.importorskip("pandas")
+    for items in (pandas.Series(list("abc"), index=[2, 1, 0]), pandas.DataFrame({"a": [1, 2]})):
+        with pytest.raises(ValueError, match=r"of pandas is no list: give series.tolist\(\)"):
+            Curriculum.from_items(items)

@@ -1,5 +1,6 @@
 """Stable-Baselines3 as it is: its checker, its vector environments, PPO, and the callback."""
 
+import csv
 import subprocess
 import sys
 import zipfile
@@ -213,3 +214,18 @@ def test_names_are_offered_by_the_package():
     assert package.CurriculumParallelWrapper is pettingzoo.CurriculumParallelWrapper
     assert package.CurriculumCallback is sb3.CurriculumCallback
     assert np.all([name not in package.__all__ for name in package._OF_OTHER_LIBRARIES])
+
+
+def test_the_statistics_at_the_end_of_training_are_written_down(tmp_path: Path):
+    """Also where the last steps are fewer than log_freq."""
+    with walks() as curriculum:
+        envs = DummyVecEnv(makers(curriculum))
+        model = ppo(envs)
+        model.set_logger(configure(str(tmp_path), ["csv"]))
+        model.learn(96, callback=CurriculumCallback(curriculum, log_freq=1000))
+        with (tmp_path / "progress.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        logged = [row["curriculum/num_completed"] for row in rows]
+        model.logger.close()
+        assert float(logged[-1]) == curriculum.stats()["num_completed"]
+        envs.close()

@@ -3,9 +3,10 @@
 A draw is *in flight* until its episode is completed, or given up: the process that played it may be
 gone, or its environment was reset. Time goes in *terms* of a block, each at least :data:`TERM`
 times as many completions of the pool as there are draws in flight; a draw is given up at the end of
-the term after its own, or a few terms later where the process that lost it goes on drawing the same
-task: it cannot tell its draws of one task apart. An episode that takes longer is credited all the
-same, it only no longer counts as in flight.
+the term after its own. A process cannot tell its draws of one task apart, so one that goes on
+drawing the task must say what it lost (``Curriculum.give_up``): to it a lost draw looks like
+episodes that take longer. An episode that takes longer than a term is credited all the same, it
+only no longer counts as in flight.
 
 Every process remembers when it has drawn what. What it completes without having drawn it is taken
 to be the oldest draw of the task.
@@ -118,6 +119,10 @@ class Flights:
             expiring -= 1.0
         row[self._expiring] = min(expiring, now)
         return load, self._load(row)
+
+    def forget_all(self) -> None:
+        """Nothing that this process has drawn is in flight."""
+        self._drawn_here.clear()
 
     def _forget_oldest(self, task_id: float) -> float:
         """When this process has drawn the oldest of its draws of a task."""

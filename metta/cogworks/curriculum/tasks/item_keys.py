@@ -42,7 +42,7 @@ class ItemKeys:
     """
 
     def __init__(self, keys: Sequence[Any]) -> None:
-        listed = keys if isinstance(keys, list | tuple | range) else list(keys)
+        listed = keys if isinstance(keys, list | tuple | range) else list(in_order(keys))
         self._kept: Sequence[Any] = listed  # what is still to be hashed
         self._hashes: np.ndarray | None = None
         kinds = set(map(type, listed))
@@ -79,6 +79,14 @@ class ItemKeys:
         if self._hashes is None and self._encode is not None:
             self._hashes = _hashed(map(self._encode, self._kept))
         return self._hashes if self._hashes is not None else np.empty(0, np.int64)
+
+
+def in_order(items: Any) -> Iterable[Any]:
+    """All items, by iteration or, where there is none, by their indices: a data set need not raise
+    IndexError after its last one, and Python would go on for ever."""
+    if isinstance(items, Iterable):
+        return items
+    return (items[place] for place in range(len(items)))
 
 
 def _refuse_equal(keys: Sequence[Any], hashes: np.ndarray) -> None:

@@ -19,8 +19,9 @@ from pydantic import (
 
 from metta.cogworks.curriculum.tasks.fields import AnyTaskConfig
 from metta.cogworks.curriculum.tasks.generator import TaskGenerator, TaskGeneratorConfig
-from metta.cogworks.curriculum.tasks.inputs import listed
-from metta.cogworks.curriculum.tasks.item_keys import ItemKeys
+from metta.cogworks.curriculum.tasks.ids import MAX_TASK_ID
+from metta.cogworks.curriculum.tasks.inputs import checked_integer, listed
+from metta.cogworks.curriculum.tasks.item_keys import ItemKeys, in_order
 from metta.cogworks.curriculum.tasks.nodes import Key, Node, Own
 from metta.cogworks.curriculum.tasks.random import TaskRandom
 from metta.cogworks.curriculum.tasks.settings import Grid
@@ -67,6 +68,11 @@ def item_list(items: Any) -> Any:
         return _loaded(items)
     if isinstance(items, str | bytes | bytearray | type):
         raise ValueError(f"items={items!r:.60} is a {type(items).__name__}: give a list of items")
+    if getattr(items, "iloc", None) is not None:  # pandas: [i] is the item with the label i
+        raise ValueError(
+            f"items={type(items).__name__} of pandas is no list: give series.tolist() or "
+            'frame.to_dict("records")'
+        )
     is_kept = isinstance(items, _Indexed) and not isinstance(items, list | np.ndarray)
     found = items if is_kept else listed("items", items, "items")
     if not len(found):
@@ -78,7 +84,10 @@ def _loaded(dump: Mapping[str, Any]) -> Any:
     if dump.keys() == {_CONFIGS}:
         return [_any_config.validate_python(config) for config in dump[_CONFIGS]]
     if dump.keys() == {_DIGEST, _COUNT}:
-        return UnknownItems(dump[_COUNT], dump[_DIGEST])
+        count, digest = checked_integer(_COUNT, dump[_COUNT], 1, MAX_TASK_ID), dump[_DIGEST]
+        if not isinstance(digest, str):
+            raise ValueError(f"{_DIGEST}={digest!r:.60} is not allowed: give a string")
+        return UnknownItems(count, digest)
     raise ValueError(f"items={dump!r:.60} is a {type(dump).__name__}: give a list of items")
 
 
@@ -86,11 +95,11 @@ def _dumped(items: Any) -> Any:
     """Items as plain data. Raises ValueError for those that have no such form."""
     first = items[0]
     if isinstance(first, TaskConfig):
-        for place, item in enumerate(items):
+        for place, item in enumerate(in_order(items)):
             if not isinstance(item, TaskConfig):
                 raise ValueError(_no_data(place, item, "item 0 is a configuration, and it is none"))
         return {_CONFIGS: [_any_config.dump_python(item) for item in items]}
-    return [_plain_item(place, item) for place, item in enumerate(items)]
+    return [_plain_item(place, item) for place, item in enumerate(in_order(items))]
 
 
 def _plain_item(place: int, item: Any) -> Any:
