@@ -10,6 +10,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,12 @@ from metta.cogworks.curriculum.curriculum import Curriculum
 _STATE = "state"
 _ARRAY = "array:"
 _SUFFIX = ".curriculum.npz"
+_UNREADABLE = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, EOFError, OSError, MemoryError),
+    *(NotImplementedError, RecursionError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+"""What numpy's reader, zipfile and JSON raise depends on which byte is wrong."""
 
 
 def curriculum_path(model_path: str | os.PathLike[str]) -> Path:
@@ -74,7 +83,7 @@ def load_curriculum(
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             state = _with_arrays(json.loads(str(file[_STATE])), file)
-    except Exception as error:  # what numpy, zipfile and JSON raise depends on the wrong byte
+    except _UNREADABLE as error:
         raise ValueError(
             f"{path} cannot be read as a curriculum's state ({error}): give the path of a model "
             "that save_curriculum or CurriculumCallback has saved one beside"

@@ -14,10 +14,6 @@ from metta.cogworks.curriculum.tasks.inputs import MAX_ABS_SCORE, as_list, liste
 
 _LOG = logging.getLogger(__name__)
 
-_LOG = logging.getLogger(__name__)
-
-_LOG = logging.getLogger(__name__)
-
 
 def validate_score(task_id: object, score: object) -> float:
     """The score as a float. Raises ValueError, naming the task, for what is not a finite number."""
