@@ -34,14 +34,14 @@ _FADING, _NEAR_AN_END = 0.03, 0.1
 # the same rewards differ by rounding, and in another unit by another.
 _SAME, _SMALLEST = 1e-9, 1e-300
 # Of forgetting: the prior deviation of both coefficients, the variance that the rate gains per
-# completion, and how many deviations below its estimate it is taken to be. With 1 or 1.5, half of a
-# world of noise is taken for forgetting; with 3, half of the gain where everything decays is lost.
+# completion, and how many deviations below its estimate it is taken to be. With 1, up to a
+# quarter of the gain in a world of noise is lost; with 3, a seventh where everything decays.
 _SHORTFALL0, _FORGETTING0 = 0.5, 0.1
 _FORGETTING_DRIFT = 1e-6
 _CAUTION = 2.0
 _LEAST_VARIANCE_OF_RATE, _RATE_LIMIT = 1e-12, 100.0
 # Completions before a task may be worth less than a new one: one lucky success, or a first return
-# that nothing can be compared with, must not end a task. 10 costs a tenth of the gain.
+# that nothing can be compared with, must not end a task. 10 costs 0.05 of the mean share.
 _TRIES = 3
 _LEAST_SLOPE_VARIANCE = 1e-12
 _ROUNDING = 1e-6  # of a covariance, over many completions

@@ -178,7 +178,7 @@ def test_a_saved_column_of_the_pool_that_cannot_be(value: Any) -> None:
 
 def test_with_another_scorer_the_columns_of_the_pool_begin_anew() -> None:
     with counting(use_shared_memory=False) as curriculum:
-        curriculum.load_state(saved(lambda pool: None) | {})
+        curriculum.load_state(saved(lambda pool: None))
         state = curriculum.get_state()
     state["algorithm"]["scorer"] = "other"
     with counting(use_shared_memory=False) as curriculum:
